@@ -20,12 +20,16 @@ class StartRefused(RaftError):
 
 
 class CorruptLog(StartRefused):
-    """The log is damaged where it was durable: starting could lose acknowledged entries."""
+    """The log is damaged where it was durable: starting could lose acknowledged entries.
 
-    def __init__(self, file: str, offset: int, what: str, advice: str) -> None:
+    `indexes`: all entries that a read found damaged, ascending; none if the damage is not in entries.
+    """
+
+    def __init__(self, file: str, offset: int, what: str, advice: str, indexes: tuple[int, ...] = ()) -> None:
         super().__init__(f"{file}: {what} at byte {offset}; {advice}")
         self.file = file
         self.offset = offset
+        self.indexes = indexes
 
 
 class InvalidMessage(RaftError):

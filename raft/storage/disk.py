@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 TEMPORARY_SUFFIX = ".tmp"
+# Errors of a read that say nothing of the data on the disk; any other one is damage.
+NO_DAMAGE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EACCES, errno.EPERM)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 _GET_GENERATION = 0x80087601  # FS_IOC_GETVERSION of Linux

@@ -32,7 +32,7 @@ from threading import Lock
 from time import monotonic
 from typing import TypeVar
 
-from raft.core.entries import RECORD_BYTES_MAX, decode_entry, entry_of_verified
+from raft.core.entries import RECORD_BYTES_MAX, entry_of_verified
 from raft.core.raft_messages import Entry, HardState, SnapshotMeta
 from raft.errors import ADVICE, CorruptLog, DiskFailed, DiskFull, InvalidMessage
 from raft.metrics import Histogram
@@ -47,7 +47,7 @@ from raft.storage.file_names import (
 )
 from raft.storage.file_set import FileSet
 from raft.storage.index_file import OWNER, Indexes
-from raft.storage.positions import Positions, Sparse, moved, pack, unpack
+from raft.storage.positions import Positions, Sparse, TermRuns, moved, pack, unpack
 from raft.storage.reader import LogReader, Progress
 from raft.storage.recovery import RecoveredLog, recover
 from raft.storage.reserve import KEPT_BYTES
@@ -91,6 +91,8 @@ class Storage:
         self._positions: Positions = log.positions
         self._reader = LogReader(disk, data_dir, log.files, log.positions)
         self._hard_state = log.hard_state
+        self._term_runs = TermRuns(log.term_runs)
+        self._base_term = log.files.base.meta.term if log.files.base else 0  # while there are no runs
         self._checkpoints: dict[str, SnapshotMeta] = {}  # checkpoints that this start has found whole
         self._receiver_lock = Lock()
         self._receiver: SnapshotReceiver | None = None
@@ -254,7 +256,8 @@ class Storage:
         lowest = min((entry.index for entry in entries), default=self.last_index + 1)
         commit_index = min(hard_state.commit_index, lowest - 1)  # true for any part that a crash leaves
         hard_state_before = HardState(hard_state.current_term, hard_state.voted_for, commit_index)
-        opening = encode_opening(start, hard_state_before, self._newest_configuration())
+        last = self.last_index, self._term_runs.last_term or self._base_term
+        opening = encode_opening(start, hard_state_before, last, self._newest_configuration())
         batch = b"".join([opening, *(entry.record for entry in entries)])
         assert len(batch) <= BATCH_BYTES_MAX
         if torn:
@@ -266,6 +269,8 @@ class Storage:
         self._files.grow(self._writer.size)
         self._positions.set(pairs)
         self._note(entries, pairs)
+        if entries:
+            self._term_runs.note(entries)
         if not torn:
             began_s = monotonic()
             self._writer.sync()
@@ -306,14 +311,14 @@ class Storage:
         """
         base = self._files.base
         return newest_document(
-            self._disk, self._data_dir, base, commit_index, self._term_at, tidy=True, known=self._checkpoints
+            self._disk, self._data_dir, base, commit_index, self.term_of, tidy=True, known=self._checkpoints
         )
 
-    def _term_at(self, index: int) -> int:
-        try:
-            return decode_entry(self._reader.read(index, index, RECORD_BYTES_MAX)[0]).term
-        except LookupError:
+    def term_of(self, index: int) -> int:
+        """Return the term of an entry above the base; 0 if the log does not hold it, or the base covers it."""
+        if not self._positions.base_index < index <= self.last_index:
             return 0
+        return self._term_runs.term_of(index)
 
     def read_snapshot(self, file: SnapshotFile, offset: int, bytes_max: int) -> bytes:
         """Return intact lines of a snapshot from `offset` on: at least one, up to `bytes_max`; b"" at its end.
@@ -383,6 +388,7 @@ class Storage:
         self._disk.sync_directory(self._data_dir)
         self._hard_state = hard_state
         self._configurations = [file.meta.configuration_index]
+        self._term_runs, self._base_term = TermRuns(), file.meta.term
         with self._base_lock:
             slot = self._files.reserve(file)
             self._positions.install(file.meta.index, sparse, slot)

@@ -11,12 +11,13 @@ the files.  One thread sets, any thread looks up and moves the base; the lock is
 
 import sys
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 
 from raft.core.entries import RECORD_BYTES_MAX
+from raft.core.raft_messages import Entry
 
 _BLOCK_BYTES = 128
 _BLOCK_BITS = 13
@@ -158,6 +159,44 @@ class Positions:
                 raise LookupError(f"the log does not hold entries {indexes[above]} to {indexes[-1]}")
             dense = [self._packed[place] for place in places]
         return [sparse.find(index) | base_file for index in indexes[:above]] + dense
+
+
+class TermRuns:
+    """The terms of the entries above the base, as runs.  One thread notes entries, any thread asks."""
+
+    def __init__(self, runs: Iterable[tuple[int, int]] = ()) -> None:
+        self._lock = Lock()
+        self._firsts: list[int] = []
+        self._terms: list[int] = []
+        for first, term in runs:
+            self._firsts.append(first)
+            self._terms.append(term)
+
+    def note(self, entries: Sequence[Entry]) -> None:
+        """Take the entries of a batch, in the order of their records."""
+        firsts, terms = self._firsts, self._terms
+        if firsts and entries[0].index > firsts[-1] and entries[0].term == entries[-1].term == terms[-1]:
+            return  # terms never fall from record to record, so that all of them are of this one
+        with self._lock:
+            for entry in entries:
+                while firsts and firsts[-1] >= entry.index:
+                    firsts.pop()
+                    terms.pop()
+                if not terms or terms[-1] != entry.term:
+                    firsts.append(entry.index)
+                    terms.append(entry.term)
+
+    def term_of(self, index: int) -> int:
+        """Return the term of an entry that is in the log; 0 if it is before all runs."""
+        with self._lock:
+            place = bisect_right(self._firsts, index)
+            return self._terms[place - 1] if place else 0
+
+    @property
+    def last_term(self) -> int:
+        """The term of the last entry; 0 if there are no runs."""
+        terms = self._terms
+        return terms[-1] if terms else 0
 
 
 @dataclass(slots=True)

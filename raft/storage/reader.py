@@ -3,6 +3,8 @@
 Rules.  Positions are looked up first, then the files are opened by them, so no lock is held across I/O.  Files are only
 appended to, and replaced files stay for a while, so a position that was right stays readable.  A file that was removed
 meanwhile is a LookupError.  Every record is verified, its checksum and its index: no caller gets another entry's bytes.
+A file that counts and is missing, short or unreadable is damage like a wrong checksum.  The CorruptLog of a read names
+all damaged entries that it met, for whoever fetches them from another member.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,7 +14,7 @@ from typing import TypeVar
 from raft.core.entries import RECORD_BYTES_MAX, entry_at, is_entry_at
 from raft.core.raft_messages import Entry
 from raft.errors import ADVICE, CorruptLog
-from raft.storage.disk import Disk, ReadFile
+from raft.storage.disk import NO_DAMAGE, Disk, ReadFile
 from raft.storage.file_set import FileSet
 from raft.storage.positions import Positions, Run, count_within, runs
 
@@ -36,7 +38,7 @@ class LogReader:
         """Return the records from `first` up to `last`: at least one, then as many as fit in `bytes_max`.
 
         Raises LookupError (the log does not hold them all, or no longer), CorruptLog (the disk returns other data than
-        was written), or OSError.
+        was written, or none), or OSError (no descriptors or no memory).
         """
         return self._read(*self._range(first, last, bytes_max), _record_at)
 
@@ -72,37 +74,108 @@ class LogReader:
 
     def _read(self, indexes: Sequence[int], positions: Iterable[int], take: "_Take[_T]") -> list[_T]:
         found: list[_T] = []
+        damage = _Damage()
         opened: tuple[int, ReadFile] | None = None
+        done = 0
         try:
             for run in runs(positions):
+                some = indexes[done : (done := done + len(run.places))]
                 if opened is None or run.file != opened[0]:
                     if opened is not None:
                         opened[1].close()
                         opened = None
-                    opened = run.file, self._open(run.file)
-                self._read_run(opened[1], run, indexes, found, take)
+                    opened = self._open(run, some, damage)
+                if opened is not None:
+                    self._read_run(opened[1], run, some, found, damage, take)
         finally:
             if opened is not None:
                 opened[1].close()
+        damage.check()
         return found
 
-    def _open(self, slot: int) -> ReadFile:
+    def _open(self, run: Run, indexes: Sequence[int], damage: "_Damage") -> tuple[int, ReadFile] | None:
+        path = self._data_dir / self._files.name(run.file)
         try:
-            return self._disk.open(self._data_dir / self._files.name(slot))
-        except FileNotFoundError:
-            if self._files.counts(slot):
+            return run.file, self._disk.open(path)
+        except OSError as error:
+            if error.errno in NO_DAMAGE:
                 raise
-            raise LookupError("the log no longer holds these entries") from None
+            if isinstance(error, FileNotFoundError) and not self._files.counts(run.file):
+                raise LookupError("the log no longer holds these entries") from None
+            what = "is missing with its file" if isinstance(error, FileNotFoundError) else _unreadable(error)
+            for index, (offset, _) in zip(indexes, run.places, strict=True):
+                damage.add(path, offset, index, what)
+            return None
 
-    def _read_run(self, file: ReadFile, run: Run, indexes: Sequence[int], found: list[_T], take: "_Take[_T]") -> None:
-        data = file.pread(run.end - run.start, run.start)
-        for offset, length in run.places:
-            start, index = offset - run.start, indexes[len(found)]
-            one = take(data, start, length, index)
+    def _read_run(
+        self,
+        file: ReadFile,
+        run: Run,
+        indexes: Sequence[int],
+        found: list[_T],
+        damage: "_Damage",
+        take: "_Take[_T]",
+    ) -> None:
+        try:
+            data = file.pread(run.end - run.start, run.start)
+        except OSError as error:
+            if error.errno in NO_DAMAGE:
+                raise
+            self._read_one_by_one(file, run, indexes, found, damage, take)
+            return
+        for index, (offset, length) in zip(indexes, run.places, strict=True):
+            one = take(data, offset - run.start, length, index)
             if one is None:
-                name = str(self._data_dir / self._files.name(run.file))
-                raise CorruptLog(name, offset, f"entry {index} is damaged", ADVICE)
-            found.append(one)
+                damage.add(self._data_dir / self._files.name(run.file), offset, index, "is damaged")
+            else:
+                found.append(one)
+
+    def _read_one_by_one(
+        self,
+        file: ReadFile,
+        run: Run,
+        indexes: Sequence[int],
+        found: list[_T],
+        damage: "_Damage",
+        take: "_Take[_T]",
+    ) -> None:
+        """Read each record of a run by itself: an unreadable page makes only its own records unreadable."""
+        nexts = [offset for offset, _ in run.places[1:]] + [run.end]
+        for index, (offset, length), after in zip(indexes, run.places, nexts, strict=True):
+            what = "is damaged"
+            try:
+                one = take(file.pread(min(length, after - offset), offset), 0, length, index)
+            except OSError as error:
+                if error.errno in NO_DAMAGE:
+                    raise
+                one, what = None, _unreadable(error)
+            if one is None:
+                damage.add(self._data_dir / self._files.name(run.file), offset, index, what)
+            else:
+                found.append(one)
+
+
+class _Damage:
+    """The damaged entries of one read."""
+
+    def __init__(self) -> None:
+        self._first: tuple[Path, int, str] | None = None
+        self._indexes: list[int] = []
+
+    def add(self, path: Path, offset: int, index: int, what: str) -> None:
+        """Note a damaged entry; the first one gives the error its text."""
+        self._first = self._first or (path, offset, f"entry {index} {what}")
+        self._indexes.append(index)
+
+    def check(self) -> None:
+        """Raise CorruptLog if there was any."""
+        if self._first is not None:
+            path, offset, what = self._first
+            raise CorruptLog(str(path), offset, what, ADVICE, tuple(self._indexes))
+
+
+def _unreadable(error: OSError) -> str:
+    return f"cannot be read ({error.strerror or error})"
 
 
 def _record_at(data: bytes, start: int, length: int, index: int) -> bytes | None:

@@ -6,7 +6,7 @@
            "predecessor":"<name>","predecessor_end":8123,"predecessor_crc":"5f3759df",
            "predecessor_entries":[3,17],"predecessor_time":…,"predecessor_terms":[[3,1],[9,3]],
            "predecessor_configurations":[5],"carried":0}
-    <crc> {"durable":273,"term":3,"vote":1,"commit":17,"configuration":5}   opens a batch
+    <crc> {"durable":273,"term":3,"vote":1,"commit":17,"last":[17,3],"configuration":5}   opens a batch
     <crc> {"index":18,"term":3,"time":…,"id":[1,2,15,1],"command":…}   its entries, verbatim as peers get them
     <crc> {"void":"   "}                                      stands where lost bytes were that nobody needs
 
@@ -16,8 +16,9 @@ Rules.  The header and the `carried` bytes of entries behind it are made in one 
 does not exist.  After it, each batch is one append and one fdatasync.  `durable` is the offset up to
 which the file was synced before the batch was written: a crash never damages anything below the highest one.  A batch's
 `commit` holds for the log before the batch's entries, because a crash can cut those off: it stays below the lowest
-index among them, or a torn rewind would pass old entries off as committed.  Its `configuration` is the index of the
-newest configuration before the batch (0: none): so lost bytes before an intact opening hide no later one.
+index among them, or a torn rewind would pass old entries off as committed.  Its `last` is index and term of the last
+entry before the batch, and its `configuration` the index of the newest configuration before it (0: none).  So an intact
+opening tells what the bytes before it can have held.
 
 A header also describes its predecessor as it was when it was sealed (`Sealed`): the checksum of all its bytes up to
 `predecessor_end`, and which entries it contributes, with their terms.  So the identity of each entry is in two files,
@@ -54,7 +55,7 @@ _LINE = re.compile(
     rb'(\{(?:"index":([0-9]{1,16}),"term":([0-9]{1,16}),"time":([0-9]{1,17}),("configuration":)?)?[^\n]*)\n'
 )
 _OPENING_JSON = rb'\{"durable":([0-9]{1,16}),"term":([0-9]{1,16}),"vote":([0-9]{1,16}),"commit":([0-9]{1,16})'
-_OPENING_JSON += rb',"configuration":([0-9]{1,16})\}'
+_OPENING_JSON += rb',"last":\[([0-9]{1,16}),([0-9]{1,16})\],"configuration":([0-9]{1,16})\}'
 _OPENING_PAYLOAD = re.compile(_OPENING_JSON)
 # A batch's first line, found even if the bytes before it were lost.  No command can look like it: within
 # JSON's strings the quotes are escaped, and outside of them no value follows eight digits and a space.
@@ -188,13 +189,15 @@ class Opening:
 
     durable: int  # the offset where the batch begins
     hard_state: HardState
+    last_index: int  # of the log before the batch
+    last_term: int
     configuration: int  # the index of the log's newest configuration before the batch; 0: none
 
 
-def encode_opening(durable: int, hard_state: HardState, configuration: int) -> bytes:
-    """Return the first line of a batch that begins at offset `durable`."""
-    state = (durable, hard_state.current_term, hard_state.voted_for, hard_state.commit_index, configuration)
-    return seal(b'{"durable":%d,"term":%d,"vote":%d,"commit":%d,"configuration":%d}' % state)
+def encode_opening(durable: int, hard_state: HardState, last: tuple[int, int], configuration: int) -> bytes:
+    """Return the first line of a batch that begins at offset `durable`; `last`: index and term of the last entry."""
+    state = (durable, hard_state.current_term, hard_state.voted_for, hard_state.commit_index, *last, configuration)
+    return seal(b'{"durable":%d,"term":%d,"vote":%d,"commit":%d,"last":[%d,%d],"configuration":%d}' % state)
 
 
 def decode_opening(payload: bytes) -> Opening:
@@ -202,8 +205,8 @@ def decode_opening(payload: bytes) -> Opening:
     match = _OPENING_PAYLOAD.fullmatch(payload)
     if match is None:
         raise InvalidMessage("a record of an unknown kind")
-    durable, term, vote, commit, configuration = map(int, match.groups())
-    return Opening(durable, HardState(term, vote, commit), configuration)
+    durable, term, vote, commit, last_index, last_term, configuration = map(int, match.groups())
+    return Opening(durable, HardState(term, vote, commit), last_index, last_term, configuration)
 
 
 def _integer(value: dict[str, object], name: str) -> int:

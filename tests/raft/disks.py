@@ -1,5 +1,6 @@
 """Logs to store, and disks that fail: stand-ins for `raft.storage.disk.RealDisk` built on it."""
 
+import errno
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -51,6 +52,33 @@ class _UnsyncedFile:
 
     def fdatasync(self) -> None:
         pass
+
+
+class BadDisk(UnsyncedDisk):
+    """A disk some of whose places cannot be read: EIO, as of a page that went bad."""
+
+    def __init__(self) -> None:
+        self.bad: set[tuple[str, int]] = set()  # (name, offset)
+
+    def open(self, path: Path) -> ReadFile:
+        return _BadFile(super().open(path), self, path.name)
+
+
+class _BadFile:
+    def __init__(self, file: ReadFile, disk: BadDisk, name: str) -> None:
+        self._file = file
+        self._disk = disk
+        self._name = name
+        self.close = file.close
+
+    @property
+    def size(self) -> int:
+        return self._file.size
+
+    def pread(self, size: int, offset: int) -> bytes:
+        if any(name == self._name and offset <= place < offset + size for name, place in self._disk.bad):
+            raise OSError(errno.EIO, "Input/output error", self._name)
+        return self._file.pread(size, offset)
 
 
 class HookedDisk(RealDisk):

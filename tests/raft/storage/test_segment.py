@@ -97,6 +97,7 @@ def test_headers_describe_the_segment_and_openings_the_configuration_before_them
     batches: list[tuple[int, int, str]], segment_bytes: int
 ) -> None:
     disk, last, configured = PowerDisk(), 0, [0]
+    terms: list[int] = []
     storage = Storage.open(disk, DIRECTORY, segment_bytes=segment_bytes)
     for term, (count, back, how) in enumerate(batches, 1):
         first = max(1, last + 1 - back)
@@ -104,7 +105,11 @@ def test_headers_describe_the_segment_and_openings_the_configuration_before_them
         if batch and how == "m":
             batch[-1] = configuration_entry(batch[-1].index, term, term, CONFIGURATION)
         storage.append(HardState(term, 1, 0), batch)
-        assert newest_opening(disk).configuration == configured[-1]
+        opening = newest_opening(disk)
+        assert opening.configuration == configured[-1]
+        assert (opening.last_index, opening.last_term) == (len(terms), terms[-1] if terms else 0)
+        terms[len(terms) if not batch else first - 1 :] = [term] * len(batch)
+        assert [storage.term_of(index) for index in range(len(terms) + 2)] == [0, *terms, 0]
         configured = [index for index in configured if not batch or index < first]
         configured += [one.index for one in batch if one.kind is Kind.CONFIGURATION]
         last = batch[-1].index if batch else last

@@ -615,8 +615,9 @@ def test_a_file_that_goes_between_the_looking_up_and_the_opening_is_a_lookup_err
 
 def test_a_file_of_the_log_that_is_lost_is_no_lookup_error(tmp_path: Path, storage: Storage) -> None:
     (tmp_path / segment_name(8, 36)).unlink()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(CorruptLog, match=r"entry 40 is missing with its file") as damage:
         storage.reader.read_many([40])
+    assert damage.value.indexes == (40,)
 
 
 # Every kill, every cut of the power

@@ -1,0 +1,100 @@
+"""What a read says of damage: every damaged entry of it, whatever the damage is."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from raft.core.raft_messages import HardState
+from raft.errors import CorruptLog
+from raft.storage.log_store import Storage
+from tests.raft.disks import BadDisk, entries
+
+LOG = entries(1, 30, text="x" * 200)
+
+
+@pytest.fixture
+def disk() -> BadDisk:
+    return BadDisk()
+
+
+@pytest.fixture
+def storage(tmp_path: Path, disk: BadDisk) -> Storage:
+    storage = Storage.open(disk, tmp_path, segment_bytes=3000)
+    for start in range(0, 30, 3):
+        storage.append(HardState(1, 1, start), LOG[start : start + 3])
+    return storage
+
+
+def place(data_dir: Path, index: int) -> tuple[Path, int]:
+    """The file that holds the entry, and the offset of its record."""
+    (path,) = (path for path in data_dir.glob("log-*") if LOG[index - 1].record in path.read_bytes())
+    return path, path.read_bytes().index(LOG[index - 1].record)
+
+
+def flip(disk: BadDisk, path: Path, offset: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[offset + 40] ^= 4
+    path.write_bytes(data)
+
+
+def zero(disk: BadDisk, path: Path, offset: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[offset + 5 : offset + 15] = bytes(10)
+    path.write_bytes(data)
+
+
+def shorten(disk: BadDisk, path: Path, offset: int) -> None:
+    path.write_bytes(path.read_bytes()[: offset + 20])
+
+
+def go_bad(disk: BadDisk, path: Path, offset: int) -> None:
+    disk.bad.add((path.name, offset + 30))
+
+
+def remove(disk: BadDisk, path: Path, offset: int) -> None:
+    path.unlink()
+
+
+DAMAGES = [(flip, "is damaged"), (zero, "is damaged"), (shorten, "is damaged"), (go_bad, "cannot be read"),
+           (remove, "is missing with its file")]  # fmt: skip
+Damage = Callable[[BadDisk, Path, int], None]
+
+
+@pytest.mark.parametrize(("damage", "word"), DAMAGES)
+def test_a_read_names_the_damaged_entry_and_those_that_can_be_read_still_are(
+    tmp_path: Path, disk: BadDisk, storage: Storage, damage: Damage, word: str
+) -> None:
+    path, offset = place(tmp_path, 9)
+    damage(disk, path, offset)
+    for read in (
+        lambda: storage.reader.read_many([9, 29]),
+        lambda: storage.reader.read(9, 9, 1),
+        lambda: storage.reader.read_entries(9, 9, 1),
+        lambda: storage.reader.read_first([9, 29], 1000),
+        lambda: list(storage.reader.replay(9, 9)),
+    ):
+        with pytest.raises(CorruptLog, match=f"entry 9 {word}") as found:
+            read()
+        assert (found.value.file, found.value.offset, found.value.indexes) == (str(path), offset, (9,))
+    assert storage.reader.read_many([20, 29]) == [LOG[19].record, LOG[28].record]
+
+
+def test_a_read_names_all_damaged_entries_of_all_files(tmp_path: Path, disk: BadDisk, storage: Storage) -> None:
+    for index, damage in ((4, flip), (5, go_bad), (13, zero), (21, flip), (29, go_bad)):
+        damage(disk, *place(tmp_path, index))
+    with pytest.raises(CorruptLog, match="entry 4 is damaged") as found:
+        storage.reader.read(1, 30, 1 << 20)
+    assert found.value.indexes == (4, 5, 13, 21, 29)
+    with pytest.raises(CorruptLog) as some:
+        storage.reader.read_many([1, 5, 6, 13, 30])
+    assert some.value.indexes == (5, 13)
+
+
+def test_a_missing_file_is_damage_to_all_entries_that_were_asked_of_it(tmp_path: Path, storage: Storage) -> None:
+    path, _ = place(tmp_path, 9)
+    inside = [one.index for one in LOG if one.record in path.read_bytes()]
+    path.unlink()
+    with pytest.raises(CorruptLog) as found:
+        storage.reader.read(1, 30, 1 << 20)
+    assert list(found.value.indexes) == inside
