@@ -307,7 +307,7 @@ class NodeProcess:
             rewrite=self._rewriter, compact_bytes=options.compact_mib << 20, listed=options.members,
             reserve=self._reserve, frees=frees_space, damage=self._damage, on_notice=self._noticed,
             version=program_version(),
-            secret=self._secret, certificates=self._certificates,
+            secret=self._secret, certificates=self._certificates, is_guarded=options.has_guarded_peers,
         )  # fmt: skip
         hub = Hub(lambda: history(member), limits=hub_limits())
         hub.start()

@@ -47,6 +47,7 @@ NOT_IN_THE_CORE = {"time", "threading", "os", "socket", "logging", "random"}
 # is chat/replica.py.
 ENGINE_VALUES = {
     "raft.errors", "raft.metrics", "raft.core.configuration", "raft.core.raft_messages", "raft.core.packed_numbers",
+    "raft.core.urls",
     "raft.backup.report",
 }  # fmt: skip
 

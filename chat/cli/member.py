@@ -26,9 +26,9 @@ from chat.cli.node_client import (
 from chat.cli.status import Cluster, ask, is_away
 from chat.errors import Problem
 from chat.services import validation
+from raft.core.urls import is_local_url
 
 TIMEOUT_S = 15.0  # a node answers a change within 5 s
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 YES = ("y", "yes")
 
 
@@ -112,7 +112,7 @@ def _add(client: NodeClient, given: argparse.Namespace) -> None:
         command = f"(how to start it is not known: {error})"
     vote = "It does not vote." if given.no_vote else "It votes once it has caught up."
     text = f"Added member {given.id} at {url}. {vote} Start it on its machine:\n\n  {command}\n"
-    if not is_loopback(url):
+    if not is_local_url(url):
         text += "\nGive it the cluster's --cluster-secret-file too, or the certificates, as the other nodes have them."
     tell(given, text, Done="added", Url=url, Voting=not given.no_vote, Command=command)
 
@@ -129,12 +129,7 @@ def start_command(cluster: Cluster, id: int, url: str) -> str:
     parts = urlsplit(url)
     port = min((parts.port or 80) + 1, 65535)
     words = ["raft-chat", "--id", str(id), "--cluster", listed, "--port", str(port)]
-    return shlex.join([*words, *([] if is_loopback(url) else ["--host", parts.hostname or ""]), "--join"])
-
-
-def is_loopback(url: str) -> bool:
-    """Return whether only this machine reaches the URL."""
-    return urlsplit(url).hostname in LOOPBACK
+    return shlex.join([*words, *([] if is_local_url(url) else ["--host", parts.hostname or ""]), "--join"])
 
 
 def _remove(client: NodeClient, given: argparse.Namespace) -> None:

@@ -8,7 +8,6 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -23,6 +22,7 @@ from chat.logs import log_lines
 from chat.server import base_path
 from chat.services import validation
 from raft.core.configuration import MEMBERS_MAX
+from raft.core.urls import is_loopback
 
 PREFIX = "RAFT_CHAT_"
 OF_SUB_COMMANDS = ("FROM", "TOKEN", "CA")  # in the environment for `send` and `tail`, and nothing to a node
@@ -209,7 +209,7 @@ def _secret_file(given: Mapping[str, str], members: Mapping[int, str], peer_host
     if _is_set(given, "accept-unsigned-peers"):
         raise OptionRefused("--accept-unsigned-peers needs --cluster-secret-file: without it no node proves anything")
     hosts = [*(urlsplit(url).hostname or "" for url in members.values()), *([peer_host] if peer_host else [])]
-    outside = next((host for host in hosts if not _is_loopback(host)), None)
+    outside = next((host for host in hosts if not is_loopback(host)), None)
     if outside is not None and not _has_guarded_peers(given):
         raise OptionRefused(
             f"nodes talk to each other at {outside}, which other machines may reach, and whoever reaches a peer port "
@@ -217,13 +217,6 @@ def _secret_file(given: Mapping[str, str], members: Mapping[int, str], peer_host
             "yours."
         )
     return None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return host.lower() in ("localhost", "localhost.")
 
 
 def _timers(given: Mapping[str, str]) -> tuple[int, int]:
@@ -266,7 +259,7 @@ def read_members(text: str, *, is_tls: bool) -> dict[int, str]:
         if url.startswith("https://") and not is_tls:
             raise OptionRefused(f"--cluster: {url!r} needs --peer-cert, --peer-key and --peer-ca")
         members[int(name)] = _peer_url(url.replace("https://", "http://", 1))  # whether it is TLS, the flags say
-    if len(set(members.values())) < len(members):
+    if len({url.lower() for url in members.values()}) < len(members):
         raise OptionRefused("--cluster: a URL is there twice")
     if len(members) > MEMBERS_MAX:
         raise OptionRefused(f"--cluster: a cluster has at most {MEMBERS_MAX} members, not {len(members)}")

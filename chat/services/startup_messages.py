@@ -4,12 +4,12 @@ Rules.  One line each, when it becomes true, and not again while it stays so.  T
 is ever printed: it belongs to this process, and is useless once there is a user.
 """
 
-import ipaddress
 import logging
 from collections.abc import Callable
 
 from chat.state.settings import LOGIN, OPEN
 from chat.state.tables import StateReader
+from raft.core.urls import is_loopback
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class StartupMessages:
         """`url`: the clients' URL of the node; `host`: the address it listens on; `auth`: the value of --auth."""
         self._state = state
         self._url = url
-        self._is_local = _is_loopback(host)
+        self._is_local = is_loopback(host)
         self._host = host
         self._auth = auth
         self._setup = setup
@@ -58,10 +58,3 @@ class StartupMessages:
             )
         if mode == LOGIN and self._auth == OPEN:
             self._say("users have to sign in here, whatever --auth open says: raft-chat auth open changes that")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from raft.core.configuration import AddMember, Change, Configuration, MoveMember, PlanPromotion, RemoveMember
 from raft.core.node import Node, Role
+from raft.core.urls import is_local_url
 from raft.engine.applier import Applier
 from raft.engine.clocks import Clocks, accept_clock, settle, stamp
 from raft.engine.leader_client import LeaderClient
@@ -23,6 +24,10 @@ from raft.rpc.peer_client import parse_peer_url
 CHANGE_TIMEOUT_S = 4.5  # clients are promised an answer within 5 s
 CHANGE_PATIENCE_S = 2.0  # another change is usually done in milliseconds
 TRANSFER_TIMEOUTS = 4  # election timeouts: one until the leader gives it up, and an election
+UNGUARDED = (
+    "nodes of this cluster prove nothing to each other, so whoever reaches a peer port owns it. Start its nodes with "
+    "--cluster-secret-file or --peer-cert, or with --insecure-peers where the network is all yours."
+)
 POLL_S = 0.01  # between two checks of a condition
 
 
@@ -39,14 +44,19 @@ class Administration:
         clocks: Clocks,
         *,
         election_timeout_s: float,
+        is_guarded: bool = True,
     ) -> None:
-        """`new_leader` makes a client of the leader for one thread; once `stopping` is set, all waiting ends."""
+        """`new_leader` makes a client of the leader for one thread; once `stopping` is set, all waiting ends.
+
+        `is_guarded`: nodes may talk to each other over a network, as at a start.
+        """
         self._id = id
         self._node_lock = node_lock
         self._applier = applier
         self._new_leader = new_leader
         self._stopping = stopping
         self._clocks = clocks
+        self._is_guarded = is_guarded
         self._given_up = False
         self._transfer_s = min(TRANSFER_TIMEOUTS * election_timeout_s, CHANGE_TIMEOUT_S)
 
@@ -62,6 +72,7 @@ class Administration:
 
         Raises ChangeRefused, Unavailable (nothing was proposed) or OutcomeUnknown.
         """
+        self._check_guarded(change)
         deadline_s = time.monotonic() + CHANGE_TIMEOUT_S
         url, voting = getattr(change, "url", ""), getattr(change, "voting", False)
         reply = self._ask(
@@ -71,6 +82,12 @@ class Administration:
         self._await_applied(reply, deadline_s)
         if isinstance(change, PlanPromotion):
             self._await_vote(change.id, deadline_s)
+
+    def _check_guarded(self, change: Change) -> None:
+        """Raises ChangeRefused: other machines reach the URL, and nodes prove nothing to each other."""
+        url = getattr(change, "url", "")
+        if url and not self._is_guarded and not is_local_url(url):
+            raise ChangeRefused("invalid", f"Url: {url} is on another machine, and {UNGUARDED}")
 
     def accept_clock(self) -> None:
         """Set the log's time to the clock's; return once that is committed and applied here.
@@ -159,7 +176,12 @@ class Administration:
 
     def serve_change(self, call: ChangeMembership) -> ChangeMembershipReply:
         """Append a change that another member forwards.  Raises InvalidMessage."""
-        return self._append(change_of(call))
+        change = change_of(call)
+        try:
+            self._check_guarded(change)
+        except ChangeRefused as refused:  # by this node's options, which are not those of the node that was asked
+            return ChangeMembershipReply(refused.code, str(refused), 0, 0)
+        return self._append(change)
 
     def serve_transfer(self, call: TransferLeadership) -> ChangeMembershipReply:
         """Begin a transfer that another member asks for."""

@@ -133,6 +133,7 @@ class RunningMember:
         version: str = "",
         secret: ClusterSecret | None = None,
         certificates: PeerCertificates | None = None,
+        is_guarded: bool = True,
     ) -> None:
         """Put the parts together.
 
@@ -141,7 +142,7 @@ class RunningMember:
         answer.  `rewrite` makes compactions (child_process.py); None: the log is never compacted.  `on_notice` is
         called with (member, what its application tells), by any thread; it must not block.  `version`: of this program,
         for operators.  `secret`: the cluster's, which the others have to prove.  `certificates`: of
-        peers, to connect with.
+        peers, to connect with.  `is_guarded`: other nodes may be on other machines (Administration).
 
         Raises StartRefused: the log may hold entries beyond the level.
         """
@@ -185,7 +186,7 @@ class RunningMember:
         )  # fmt: skip
         self._administration = Administration(
             self.id, node_lock, self._applier, self._new_leader, self._stopping, self._clocks,
-            election_timeout_s=self._timeout_s,
+            election_timeout_s=self._timeout_s, is_guarded=is_guarded,
         )  # fmt: skip
         self._removal_check = RemovalCheck(
             self.id, node_lock, own.sender, own.heard, lambda why: self._end(why, 0), self._addresses,

@@ -140,7 +140,9 @@ class Configuration:
             case PromoteMember(id):
                 return self._with(replace(self._known(id), voting=True, promote=False))
             case MoveMember(id, url):
-                return self._with(replace(self._known(id), url=url))
+                known = self._known(id)
+                self._check_url(id, url)
+                return self._with(replace(known, url=url))
             case DescribeMember(id, incarnation, advertise, level, boot):
                 known = self._known(id)
                 said = replace(known, incarnation=incarnation, advertise=advertise, level=level)
@@ -151,6 +153,12 @@ class Configuration:
             raise ChangeRefused("unknown_member", f"there is no member {id}")
         return self.members[id]
 
+    def _check_url(self, id: int, url: str) -> None:
+        """Raises ChangeRefused: two members at one URL would each get the other's calls."""
+        taken = (member.id for member in self.members.values() if member.url.lower() == url.lower() and member.id != id)
+        if (other := next(taken, None)) is not None:
+            raise ChangeRefused("invalid", f"member {other} has the URL {url}")
+
     def _with(self, member: Member) -> "Configuration":
         return replace(self, members={**self.members, member.id: member})
 
@@ -159,8 +167,7 @@ class Configuration:
             raise ChangeRefused("id_used", f"id {member.id} belonged to a removed member; ids are never used again")
         if member.id in self.members:
             raise ChangeRefused("id_used", f"member {member.id} is there already, at {self.members[member.id].url}")
-        if any(member.url == other.url for other in self.members.values()):
-            raise ChangeRefused("invalid", f"another member has the URL {member.url}")
+        self._check_url(member.id, member.url)
         if len(self.members) >= MEMBERS_MAX:
             raise ChangeRefused("invalid", f"a cluster has at most {MEMBERS_MAX} members")
         return self._with(member)

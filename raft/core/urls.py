@@ -4,6 +4,8 @@ A URL with a line break would forge lines of the log, one with a semicolon a dir
 """
 
 import re
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 URL_POINTS_MAX = 2048
 _PEER = re.compile(r"http://(?:\[[0-9A-Fa-f:.]+(?:%[\w.~-]+)?\]|[^\[\]:/?#@\s]+):([0-9]{1,5})/?")
@@ -15,6 +17,19 @@ def is_peer_url(url: str) -> bool:
     """Return whether this is `http://host:port`, of printable ASCII."""
     match = _PEER.fullmatch(url) if _is_plain(url) else None
     return match is not None and 0 < int(match[1]) < 1 << 16
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches this host, an address or a name."""
+    try:
+        return ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host.lower() in ("localhost", "localhost.")
+
+
+def is_local_url(url: str) -> bool:
+    """Return whether only this machine reaches this URL."""
+    return is_loopback(urlsplit(url).hostname or "")
 
 
 def is_client_url(url: str) -> bool:

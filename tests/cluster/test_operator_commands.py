@@ -110,6 +110,18 @@ def test_a_node_is_added_by_the_printed_command_promoted_and_removed(cluster: Cl
     new.close()
 
 
+def test_a_node_without_a_secret_takes_no_member_on_another_machine_and_none_at_the_url_of_another_one(
+    cluster: Cluster,
+) -> None:
+    for action in ("add", "move"):
+        for asked in cluster.nodes:
+            said = failed(1, "member", action, "3", "http://10.0.0.9:12379", "--from", cluster.nodes[asked].url)
+            assert "--cluster-secret-file" in said and "--insecure-peers" in said
+    said = failed(1, "member", "move", "3", cluster.nodes[2].peer_url, "--from", cluster.nodes[1].url)
+    assert f"member 2 has the URL {cluster.nodes[2].peer_url}" in said
+    assert [row["Url"] for row in rows(cluster, 1).values()] == [node.peer_url for node in cluster.nodes.values()]
+
+
 def at_terminal(arguments: list[str], awaited: bytes, answer: bytes) -> bytes:
     """Run a command at a terminal, answer what it asks, and return all that it showed."""
     ours, its = pty.openpty()

@@ -1,10 +1,14 @@
 """Membership changes on their way to the leader, and requests that are repeated after their answer got lost."""
 
+import threading
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pytest
 
-from raft.cluster.admin import change_of, is_so_already
+from raft.cluster.admin import Administration, change_of, is_so_already
 from raft.core.configuration import (
     AddMember,
     Change,
@@ -15,7 +19,7 @@ from raft.core.configuration import (
     PlanPromotion,
     RemoveMember,
 )
-from raft.errors import InvalidMessage
+from raft.errors import ChangeRefused, InvalidMessage
 from raft.rpc.calls import ChangeMembership
 
 URL = "http://127.0.0.1:42379"
@@ -96,3 +100,52 @@ def test_a_change_is_so_once_it_has_been_made() -> None:
         assert not is_so_already(NOW, change)
         assert is_so_already(NOW.after(change), change)
     assert not is_so_already(replace(NOW, removed=frozenset()), RemoveMember(9))
+
+
+class Asked(Exception):
+    """The engine was asked for a change."""
+
+
+class Engine:
+    """Stands for the lock around the node, which leads."""
+
+    leader_id = 1
+
+    def act(self, action: Callable[..., object]) -> object:
+        raise Asked
+
+
+def administration(*, is_guarded: bool) -> Administration:
+    engine: Any = Engine()
+    nothing: Any = None
+    return Administration(
+        1, engine, nothing, nothing, threading.Event(), nothing, election_timeout_s=0.1, is_guarded=is_guarded
+    )
+
+
+OUTSIDE = ["http://10.0.0.4:12379", "http://chat4:12379", "http://[fe80::4]:12379", "http://127.0.0.1.example:1"]
+ON_THIS_MACHINE = [URL, "http://localhost:4", "http://LOCALHOST:4", "http://[::1]:4", "http://127.9.9.9:4"]
+
+
+@pytest.mark.parametrize("change", [AddMember, MoveMember])
+@pytest.mark.parametrize("url", OUTSIDE)
+def test_a_member_on_another_machine_is_refused_where_nodes_prove_nothing(
+    url: str, change: Callable[[int, str], Change]
+) -> None:
+    asked = change(4, url)
+    with pytest.raises(ChangeRefused, match=r"--cluster-secret-file .*--insecure-peers") as refused:
+        administration(is_guarded=False).change(asked)
+    assert refused.value.code == "invalid"
+    # Another node forwards it that was started with --insecure-peers.
+    forwarded = ChangeMembership(2, 1, type(asked).__name__, 4, url, True)
+    assert administration(is_guarded=False).serve_change(forwarded).code == "invalid"
+    with pytest.raises(Asked):
+        administration(is_guarded=True).change(asked)
+    with pytest.raises(Asked):
+        administration(is_guarded=True).serve_change(forwarded)
+
+
+@pytest.mark.parametrize("change", [*map(partial(AddMember, 4), ON_THIS_MACHINE), MoveMember(4, URL), RemoveMember(4)])
+def test_a_member_on_this_machine_needs_no_proof(change: Change) -> None:
+    with pytest.raises(Asked):
+        administration(is_guarded=False).change(change)

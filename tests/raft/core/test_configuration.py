@@ -101,6 +101,9 @@ def test_each_removal_keeps_the_ids_that_were_removed_before() -> None:
 
 def test_changes_that_make_no_sense_are_refused() -> None:
     assert code_of(configuration(1), AddMember(2, "http://1")) == "invalid"
+    assert code_of(configuration(1), AddMember(2, "HTTP://1")) == "invalid"
+    assert code_of(configuration(2), MoveMember(2, "http://1")) == "invalid"
+    assert configuration(2).after(MoveMember(2, "http://2")) == configuration(2)  # its own
     assert code_of(configuration(MEMBERS_MAX), AddMember(99, "http://99")) == "invalid"
     assert code_of(configuration(1, 2), RemoveMember(1)) == "no_majority"
     for change in (RemoveMember(9), PromoteMember(9), PlanPromotion(9), MoveMember(9, "http://9")):
