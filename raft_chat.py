@@ -46,6 +46,7 @@ from chat.logs.stderr_log import StderrLog
 from chat.metrics.node import NodeMetrics
 from chat.process import descriptors, sub_commands
 from chat.process.client_ports import ClientPorts, local_url
+from chat.process.own_command import own_command
 from chat.process.peer_servers import PeerServers, proved_limits, stranger_limits
 from chat.process.progress import PROGRESS_S, Progress
 from chat.process.service_manager import ServiceManager
@@ -153,7 +154,7 @@ class NodeProcess:
         self._client_ports.open()
         self._signals.reload += self._client_ports.reloads
         self._write_operator_file()
-        self._rewriter = ChildRewriter([sys.executable, "-m", "raft_chat", REWRITE], options.data_dir)
+        self._rewriter = ChildRewriter([*own_command(), REWRITE], options.data_dir)
 
         self._hub: Hub | None = None
         self._realtime: Realtime | None = None

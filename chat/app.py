@@ -130,6 +130,7 @@ def create_app(
     `rendered`: a cache that the websockets use too.  `is_draining()`: the node is stopping, and not ready.
     `metrics` are shown by `/metrics`, and count the requests of this application.
     """
+    static_files.all_files()  # read before the first request, and before somebody replaces the file that they are in
     authenticator = authenticator or Authenticator(replica, state)
     table = RouteTable(ROUTES, RESERVED)
     services = Services(

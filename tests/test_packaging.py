@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import zipapp
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -168,16 +167,11 @@ def test_each_installed_command_has_a_help(installed: Path) -> None:
     assert [title[2] for title in titles[1:]] == list(SUB_COMMANDS)
 
 
-def test_one_zip_file_serves_the_page(tmp_path: Path, installed: Path) -> None:
-    """With its dependencies in it and without site-packages, as it is carried to another machine."""
-    content = tmp_path / "content"
-    shutil.copytree(installed, content)
-    for name in DEPENDENCIES:
-        for file in importlib.metadata.files(name) or ():
-            if ".." not in file.parts and file.suffix != ".pyc":
-                target = content / file
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(file.locate(), target)
+def test_an_installed_wheel_makes_a_bundle_that_serves_the_page(tmp_path: Path, installed: Path) -> None:
+    """Without site-packages, as it is carried to another machine; `tests/test_bundle.py` has that of a checkout."""
     archive = tmp_path / "raft-chat.pyz"
-    zipapp.create_archive(content, archive, main="raft_chat:main", compressed=True)
+    said = run_installed(installed, str(installed / "bin" / "raft-chat"), "bundle", "--output", str(archive))
+    assert ", raft_chat-" in said
+    (found,) = importlib.metadata.distributions(name="raft-chat", path=[str(archive)])
+    assert (ROOT / "README.md").read_text() in (found.read_text("METADATA") or "")
     check_page_and_post(tmp_path, (sys.executable, "-I", "-S", str(archive)))

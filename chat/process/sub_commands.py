@@ -19,6 +19,7 @@ BACKUPS: Final = "backups"
 SUB_COMMANDS: Final = {
     **{name: name for name in ("user", "auth", "cert", "clock", "send", "tail", "status", "member", "lead")},
     **{name: f"{BACKUPS}.{name}" for name in ("verify", "restore")},
+    "bundle": "offline.bundle",
 }
 
 

@@ -1,7 +1,7 @@
 """`/` and `/static/…`: the page and its files, from wherever the package lies (a checkout, a wheel, a zip).
 
 The files are read once, at the start: there are few, a path is then no more than a key (nothing to climb out of),
-and a zip is not opened again for every request.
+and a bundle, which is a zip, is as quick as a disk and may be replaced while its node runs.
 """
 
 from collections.abc import Iterator, Mapping
