@@ -68,18 +68,18 @@ from raft.backup.backup_file import BackupCheck
 from raft.backup.report import Restored
 from raft.backup.restore import loaded, restore_backup, restore_directory
 from raft.cluster.bootstrap import Bootstrap
+from raft.cluster.examination import examine
 from raft.cluster.member import RunningMember, make_node
 from raft.cluster.starting_member import StartingMember
-from raft.cluster.stored_membership import own_url
+from raft.cluster.stored_membership import own_url, stored_membership
 from raft.compaction.child_process import ChildRewriter
 from raft.compaction.child_process import main as rewrite
 from raft.core.configuration import Configuration
 from raft.core.node import Settings
 from raft.engine.damage import Damage
-from raft.errors import DiskFailed, DiskFull, InvalidMessage, StartRefused
+from raft.errors import DiskFailed, DiskFull, StartRefused
 from raft.rpc.cluster_secret import ClusterSecret
 from raft.rpc.endpoint import Endpoint
-from raft.rpc.peer_auth import check_level
 from raft.rpc.peer_certificates import PeerCertificates
 from raft.rpc.peer_client import BODY_BYTES_MAX
 from raft.rpc.peer_ports import PeerPorts
@@ -275,12 +275,10 @@ class NodeProcess:
 
     def _stored_membership(self) -> Configuration:
         """Return the members according to the log.  Raises StartRefused if this program cannot read the log."""
-        try:
-            node = make_node(self._identity, self._storage.recovered, Settings(), random.Random())
-        except InvalidMessage as error:
-            raise StartRefused(f"the log in {self.options.data_dir} holds {error}; start what wrote it") from None
-        check_level(node.configuration.level, LEVEL)
-        return node.configuration
+        recovered = self._storage.recovered
+        return stored_membership(
+            self.options.data_dir, LEVEL, self._identity, recovered.snapshot, recovered.configurations
+        )
 
     def _write_operator_file(self) -> None:
         """Write the operator's file, after the ports were bound.  Raises DiskFailed."""
@@ -515,7 +513,14 @@ def _backup_tools() -> BackupTools:
         make = restore_directory if source.is_dir() else restore_backup
         return make(source, data_dir, id, url, LEVEL, ChatState)
 
-    return BackupTools(BackupCheck, verify, restore)
+    def doctor(data_dir: Path) -> dict[str, object]:
+        facts, machine = examine(data_dir, LEVEL, ChatState)
+        if "Applied" in facts:
+            assert isinstance(machine, ChatState)
+            facts |= dict(zip(("Messages", "Rooms", "Users"), machine.counts(), strict=True))
+        return facts
+
+    return BackupTools(BackupCheck, verify, doctor, restore)
 
 
 def _run_node(options: Options) -> int:

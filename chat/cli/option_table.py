@@ -136,6 +136,7 @@ Other commands, each with its own --help:
   raft-chat clock   repair the time of messages after a clock was wrong
   raft-chat verify  check a backup
   raft-chat restore  make a new cluster from a backup or a data directory
+  raft-chat doctor  examine a data directory: what it holds, and whether it is sound
   raft-chat bundle  write the program to one file that runs without an installation
 
 `raft-chat version` prints the version.

@@ -15,9 +15,9 @@ from raft.cluster.admin import Administration
 from raft.cluster.member_metrics import MetricsCollector
 from raft.cluster.member_reports import MemberReports, Report
 from raft.cluster.readiness import Check, Readiness
+from raft.cluster.stored_membership import configurations
 from raft.compaction.policy import CHECKPOINT_BYTES, COMPACT_BYTES_MIN, LogMaintenance, Rewrite
-from raft.core.configuration import Change, Configuration, decode_configuration
-from raft.core.configuration import Member as Described
+from raft.core.configuration import Change
 from raft.core.entries import command_of_verified
 from raft.core.log import Log
 from raft.core.node import Node, Role, Settings
@@ -85,22 +85,13 @@ CARE_TICKS = 8  # between two looks at what can wait: half a second, or less
 
 def make_node(identity: Identity, recovered: Recovered, settings: Settings, rng: Random) -> Node:
     """Return the core as it was when this member stopped; the founders are its first configuration."""
-    founders = {
-        id: Described(id, founder.url, True, False, founder.incarnation, founder.advertise, founder.level)
-        for id, founder in identity.founders.items()
-    }
     base = recovered.snapshot
-    if base is None:
-        configurations = [(0, Configuration(founders).raised())]
-    else:
-        configurations = [(base.configuration_index, decode_configuration(base.configuration))]
-    configurations += [(entry.index, decode_configuration(entry.body)) for entry in recovered.configurations]
     known = recovered.hard_state
     return Node(
         identity.id,
         log=Log(recovered.term_runs, recovered.last_index, base.index if base else 0, base.term if base else 0),
         hard_state=HardState(known.current_term, known.voted_for, min(known.commit_index, recovered.last_index)),
-        configurations=configurations,
+        configurations=configurations(identity, base, recovered.configurations),
         rng=rng,
         settings=settings,
         last_time=recovered.last_time,

@@ -1,11 +1,47 @@
 """The membership that a node finds in its log at a start, and its own URL there."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
-from raft.core.configuration import Configuration
+from raft.core.configuration import Configuration, decode_configuration
+from raft.core.configuration import Member as Described
+from raft.core.raft_messages import Entry, SnapshotMeta
+from raft.errors import InvalidMessage, StartRefused
+from raft.rpc.peer_auth import check_level
+from raft.storage.identity import Identity
 
 logger = logging.getLogger(__name__)
+
+
+def configurations(
+    identity: Identity, base: SnapshotMeta | None, entries: Iterable[Entry]
+) -> list[tuple[int, Configuration]]:
+    """Return the configurations of a log by their indexes; the founders are the first.  Raises InvalidMessage.
+
+    `base`: of the log's snapshot.  `entries`: the configurations above it.
+    """
+    if base is None:
+        founders = {
+            id: Described(id, founder.url, True, False, founder.incarnation, founder.advertise, founder.level)
+            for id, founder in identity.founders.items()
+        }
+        first = (0, Configuration(founders).raised())
+    else:
+        first = (base.configuration_index, decode_configuration(base.configuration))
+    return [first, *((entry.index, decode_configuration(entry.body)) for entry in entries)]
+
+
+def stored_membership(
+    data_dir: Path, level: int, identity: Identity, base: SnapshotMeta | None, entries: Iterable[Entry]
+) -> Configuration:
+    """Return the members according to the log.  Raises StartRefused if a program of this level cannot read the log."""
+    try:
+        _, newest = configurations(identity, base, entries)[-1]
+    except InvalidMessage as error:
+        raise StartRefused(f"the log in {data_dir} holds {error}; start what wrote it") from None
+    check_level(newest.level, level)
+    return newest
 
 
 def own_url(id: int, given: Mapping[int, str], stored: Configuration) -> str:

@@ -72,7 +72,7 @@ def lock_directory(disk: Disk, data_dir: Path) -> Closeable:
     path = data_dir / LOCK_NAME
     try:
         disk.make_directory(data_dir)
-        _refuse_if_others_may_write(disk, data_dir)
+        refuse_if_others_may_write(disk, data_dir)
         return disk.lock(path, b"%d\n" % os.getpid())
     except BlockingIOError:
         owner = read_all(disk, path).decode("ascii", "replace").strip() or "unknown"
@@ -83,7 +83,7 @@ def lock_directory(disk: Disk, data_dir: Path) -> Closeable:
         raise StartRefused(f"data directory {data_dir} cannot be used: {error.strerror}") from error
 
 
-def _refuse_if_others_may_write(disk: Disk, data_dir: Path) -> None:
+def refuse_if_others_may_write(disk: Disk, data_dir: Path) -> None:
     """Refuse a directory whose log or lock other users could replace.  Raises StartRefused."""
     owner, mode = disk.owner_and_mode(data_dir)
     if owner not in (os.geteuid(), 0) and os.geteuid() != 0:
@@ -95,17 +95,14 @@ def _refuse_if_others_may_write(disk: Disk, data_dir: Path) -> None:
         raise StartRefused(f"every user may write data directory {data_dir}: chmod go-w {data_dir}")
 
 
-def load_or_create(disk: Disk, data_dir: Path, id: int, random_bytes: Callable[[int], bytes] = os.urandom) -> Identity:
-    """Load the directory's identity and save it with a higher `boot`; make a new one in an empty directory.
+def load(disk: Disk, data_dir: Path, id: int = 0) -> Identity | None:
+    """Load the directory's identity without changing anything; None if there is none, and no log.
 
-    The caller holds the lock.  Raises StartRefused (another member's directory, a damaged file, a log without an
-    identity), DiskFull or DiskFailed.
+    Raises StartRefused: a damaged file, a log without an identity, an older copy, or with an `id` another member's
+    directory.
     """
     try:
         names = disk.list(data_dir)
-        for name in (IDENTITY_NAME, PLACE_NAME):
-            if name + TEMPORARY_SUFFIX in names:
-                disk.remove(data_dir / (name + TEMPORARY_SUFFIX))  # a creation that a crash cut short
         found = decode(read_all(disk, data_dir / IDENTITY_NAME)) if IDENTITY_NAME in names else None
     except OSError as error:
         raise StartRefused(f"data directory {data_dir} cannot be read: {error.strerror}") from error
@@ -116,11 +113,26 @@ def load_or_create(disk: Disk, data_dir: Path, id: int, random_bytes: Callable[[
         raise StartRefused(f"{data_dir / IDENTITY_NAME}: {invalid}; {ADVICE}") from None
     if found is None and any(name.startswith(("log-", "snapshot-")) for name in names):
         raise StartRefused(f"data directory {data_dir} holds a log but no {IDENTITY_NAME}; {ADVICE}")
-    if found is not None and found.id != id:
+    if found is not None and id and found.id != id:
         raise StartRefused(f"data directory {data_dir} belongs to member {found.id}, not to member {id} as --id says")
     if found is not None and found.refused:
         raise StartRefused(f"data directory {data_dir} is an older copy: {found.refused}")
-    identity = found or Identity(id, random_bytes(INCARNATION_BYTES).hex(), 0)
+    return found
+
+
+def load_or_create(disk: Disk, data_dir: Path, id: int, random_bytes: Callable[[int], bytes] = os.urandom) -> Identity:
+    """Load the directory's identity and save it with a higher `boot`; make a new one in an empty directory.
+
+    The caller holds the lock.  Raises StartRefused as `load` does, DiskFull or DiskFailed.
+    """
+    try:
+        names = disk.list(data_dir)
+        for name in (IDENTITY_NAME, PLACE_NAME):
+            if name + TEMPORARY_SUFFIX in names:
+                disk.remove(data_dir / (name + TEMPORARY_SUFFIX))  # a creation that a crash cut short
+    except OSError as error:
+        raise StartRefused(f"data directory {data_dir} cannot be read: {error.strerror}") from error
+    identity = load(disk, data_dir, id) or Identity(id, random_bytes(INCARNATION_BYTES).hex(), 0)
     identity = _with_boot(identity, identity.boot + 1 + _random_31_bits(random_bytes))
     save(disk, data_dir, identity)
     return identity
@@ -140,22 +152,38 @@ def settle(disk: Disk, data_dir: Path, identity: Identity, *, alone: bool, moved
     and the only one. Both raise `boot` above that of any start that the copy does not know of. The caller holds the
     lock.  Raises StartRefused (this is a copy), DiskFull or DiskFailed.
     """
-    try:
-        old = (disk.marks(data_dir / PLACE_NAME),) if PLACE_NAME in disk.list(data_dir) else ()
-    except OSError as error:
-        raise StartRefused(f"data directory {data_dir} cannot be read: {error.strerror}") from error
-    copied = bool(identity.places) and not any(here.is_same_file(known) for here in old for known in identity.places)
-    if copied and not alone and not moved:
-        raise StartRefused(
-            f"data directory {data_dir} was copied or restored, and an older copy of member {identity.id} could "
-            "lose what it has acknowledged: if this is the newest one and no other is ever started again, start it "
-            f"with --moved; else remove member {identity.id} and add a new id"
-        )
+    old = _place(disk, data_dir)
+    copied = _is_copy(identity, old)
+    if not moved:
+        refuse_copy(disk, data_dir, identity, alone=alone)
     if copied or moved:
         identity = _with_boot(identity, identity.boot + MOVED_LEAP + _random_31_bits(os.urandom))
     if copied and alone:
         identity = replace(identity, generation=os.urandom(GENERATION_BYTES).hex())
     return _with_new_place(disk, data_dir, identity, old)
+
+
+def refuse_copy(disk: Disk, data_dir: Path, identity: Identity, *, alone: bool) -> None:
+    """Raise StartRefused if this directory is a copy, unless its member is `alone` (see `settle`)."""
+    if not alone and _is_copy(identity, _place(disk, data_dir)):
+        raise StartRefused(
+            f"data directory {data_dir} was copied or restored, and an older copy of member {identity.id} could "
+            "lose what it has acknowledged: if this is the newest one and no other is ever started again, start it "
+            f"with --moved; else remove member {identity.id} and add a new id"
+        )
+
+
+def _is_copy(identity: Identity, place: tuple[FileMarks, ...]) -> bool:
+    known_places = identity.places
+    return bool(known_places) and not any(here.is_same_file(known) for here in place for known in known_places)
+
+
+def _place(disk: Disk, data_dir: Path) -> tuple[FileMarks, ...]:
+    """Return the marks of PLACE; none if it is missing."""
+    try:
+        return (disk.marks(data_dir / PLACE_NAME),) if PLACE_NAME in disk.list(data_dir) else ()
+    except OSError as error:
+        raise StartRefused(f"data directory {data_dir} cannot be read: {error.strerror}") from error
 
 
 def _with_new_place(disk: Disk, data_dir: Path, identity: Identity, old: tuple[FileMarks, ...]) -> Identity:

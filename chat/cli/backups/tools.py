@@ -34,4 +34,5 @@ class BackupTools:
 
     new_check: Callable[[], Check]
     verify: Callable[[Path], Content]  # raises BackupInvalid, OSError
+    examine: Callable[[Path], dict[str, object]]  # a data directory; raises OSError
     restore: Callable[[Path, Path, int, str], Restored]  # (source, data directory, id, peer URL); RestoreRefused too
