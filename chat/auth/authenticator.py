@@ -7,6 +7,7 @@ Rules.
   date before the token is refused; that is limited by address.
 - Appliers decide again about each change, and reads use the token's user once the state is new enough (`reads.py`).
 - No token is ever logged or stored.
+- A cookie, and a user whom a proxy names, count for no read that a browser sends for another site's page.
 """
 
 import re
@@ -17,7 +18,7 @@ from typing import Any
 
 from chat.auth import cookies, secrets
 from chat.auth.guest_pages import is_of_guest_page
-from chat.auth.origins import is_over_tls
+from chat.auth.origins import check_read, is_over_tls
 from chat.auth.proxy_users import ProxyUser, SignIn, is_of_proxy_user, named, session_of
 from chat.auth.rate_limits import GuessLimits, Rate, TokenBuckets, too_many
 from chat.auth.secrets import Passwords
@@ -115,10 +116,22 @@ class Authenticator:
         if self._is_open():
             return _NOBODY
         if is_of_proxy_user(environ) and not (secret or "").startswith(secrets.TOKEN) and not is_of_guest_page(environ):
+            self._check_read(environ)
             return self._actor_of_proxy_user(environ)
         if secret is None and not is_of_guest_page(environ):
             secret = self._cookie(environ)
+            if secret is not None:
+                self._check_read(environ)
         return _NOBODY if secret is None else self._user_of(secret)
+
+    def _check_read(self, environ: Mapping[str, Any]) -> None:
+        """Refuse a read whose user no page has proved, if it is for another site's page.  Raises Problem (403).
+
+        A change was checked before (`chat/app.py`).  Only browsers send these headers.
+        """
+        is_browser = "HTTP_ORIGIN" in environ or "HTTP_SEC_FETCH_SITE" in environ
+        if is_browser and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            check_read(environ, self._replica.status)
 
     def authenticate_admin(self, environ: Mapping[str, Any]) -> Actor | None:
         """Authenticate for a change of the whole cluster: a user's token counts in the open mode too."""

@@ -10,13 +10,14 @@ Rules
   that does not set X-Forwarded-Host passes on what the page wrote.
 - Health checks may name anything: they tell nothing that is worth it.
 - A request without a Host header is no browser's.
+- No client of plain HTTP is sent on to a URL with another host.
 - A host that has passed is remembered, port and all, and the next request costs one look-up.  So a name goes on to pass
   until this node is restarted, even if no node advertises it any more.
 """
 
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from chat.auth.origins import origin_of
@@ -48,26 +49,30 @@ class AllowedHosts:
         self._passed: set[str | None] = set()
         self._logged: set[str] = set()
 
-    def guarding(self, app: WsgiApp) -> WsgiApp:
-        """The application, for requests whose Host header passes."""
+    def guarding(self, app: WsgiApp, exempt: Collection[str] = HEALTH_CHECKS) -> WsgiApp:
+        """The application, for requests whose Host header passes, or whose path is exempt."""
 
         passed = self._passed
 
         def guarded(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
             host = environ.get("HTTP_HOST")
-            if host in passed or self._passes_now(host, environ):
+            if host in passed or self._passes_now(host) or environ["RAW_URI"].partition("?")[0] in exempt:
                 return app(environ, start_response)
             return refuse(self._wrong(str(host)), environ, start_response)
 
         return guarded
 
-    def _passes_now(self, host: Any, environ: Environ) -> bool:
+    def refusal(self, host: str) -> str:
+        """Return why a Host header does not pass; "" if it does."""
+        return "" if self.permits(host) else self._wrong(host).detail
+
+    def _passes_now(self, host: Any) -> bool:
         if host is None or self.permits(host):
             if len(self._passed) >= PASSED_MAX:
                 self._passed.clear()
             self._passed.add(host)
             return True
-        return environ["RAW_URI"].partition("?")[0] in HEALTH_CHECKS
+        return False
 
     def permits(self, host: str) -> bool:
         """Return whether this node goes by the name in a Host header."""

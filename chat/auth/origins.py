@@ -126,6 +126,16 @@ def check_change(environ: Mapping[str, Any], status: Callable[[], dict[str, obje
         raise foreign(environ.get("HTTP_ORIGIN", "(none)"), environ.get("HTTP_HOST", ""))
 
 
+def check_read(environ: Mapping[str, Any], status: Callable[[], dict[str, object]]) -> None:
+    """Refuse a read by a user whom a browser proves by itself, if it sends the request for somebody else's page.
+
+    That page could not see the answer, but an event stream would go on, and its user look present.  What the user
+    themselves opens from there, by a link, is no such request.  Raises Problem (403).
+    """
+    if environ.get("HTTP_SEC_FETCH_DEST") != "document":
+        check_change(environ, status)
+
+
 def is_over_tls(environ: Mapping[str, Any]) -> bool:
     """Return whether the client is known to have sent this request over TLS, to this node or to a trusted proxy."""
     return environ.get("wsgi.url_scheme") == "https"

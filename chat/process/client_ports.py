@@ -53,6 +53,7 @@ class ClientPorts:
         self._advertised = advertised
         self._finish_batch = finish_batch
         self._requests = requests
+        self._hosts = self._allowed_hosts()
         self._tls = _tls(options)
         self._servers: list[Server] = []  # that of the chat first
 
@@ -83,7 +84,7 @@ class ClientPorts:
         options = self._options
         call: Any = self._app
         waits_never = self._never_waits
-        hosts = self._allowed_hosts()
+        hosts = self._hosts
         if options.allowed_origins:
             call = guest_pages.marking(options.allowed_origins, self._advertised, call)
         call = hosts.guarding(call)
@@ -97,7 +98,7 @@ class ClientPorts:
             cpu_slots=AT_WORK_MAX, limits=Limits(operator_spare=OPERATOR_SPARE),
             never_waits=waits_never, finish_batch=self._finish_batch,
             is_shared=options.trusted_proxies.trusts, ssl_context=self._tls,
-            durations=self._requests.refused, on_sweep=self._requests.settle,
+            durations=self._requests.refused, on_sweep=self._requests.settle, host_refusal=self._hosts.refusal,
         )  # fmt: skip
 
     def _allowed_hosts(self) -> AllowedHosts:
@@ -109,8 +110,9 @@ class ClientPorts:
     def _listen_for_plain_http(self) -> Server:
         """Bind the port that sends clients to the one with TLS."""
         options = self._options
+        app = self._hosts.guarding(redirecting_app(options.port), exempt=())
         return _listen(
-            redirecting_app(options.port), options.host, options.http_port, "http",
+            app, options.host, options.http_port, "http",
             limits=REDIRECT_LIMITS, never_waits=lambda method, target: True, is_shared=options.trusted_proxies.trusts,
         )  # fmt: skip
 

@@ -82,6 +82,11 @@ def _is_never_shared(address: str) -> bool:
     return False
 
 
+def _no_refusal(host: str) -> str:
+    """Let clients be sent on to any host."""
+    return ""
+
+
 def _waits(method: str, target: str) -> bool:
     """Assume that the application may wait."""
     return False
@@ -107,6 +112,7 @@ class Server(ThreadedWSGIServer):
         is_shared: Callable[[str], bool] = _is_never_shared,
         durations: Durations = NOT_COUNTED,
         on_sweep: Callable[[], None] = _nothing,
+        host_refusal: Callable[[str], str] = _no_refusal,
     ) -> None:
         """Bind and listen at once.  Raises OSError if the port is taken.
 
@@ -120,6 +126,7 @@ class Server(ThreadedWSGIServer):
         `is_shared(address)`: whether many clients come from this address, as a proxy's do; its
         connections never give way to others'.  `durations`: of the requests that do not reach the application, or for
         which it sets no others.  `on_sweep()` is called about once a second; it must be short.
+        `host_refusal(host)`: why a client of plain HTTP on a port with TLS is not sent on to this host; "" if it is.
         """
         # Werkzeug would print what is wrong with the address and exit; bound here, it raises.
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -154,6 +161,7 @@ class Server(ThreadedWSGIServer):
         self._is_shared = is_shared
         self.durations = durations
         self._on_sweep = on_sweep
+        self.host_refusal = host_refusal
         self._descriptors_max = descriptor_limit() - limits.spare_descriptors
         self._accepted_all = False
         self._accept_again_at = 0.0

@@ -1,9 +1,10 @@
 """Sign in the users that a trusted proxy names: make them at first sight, follow their role, and make their token.
 
 Each step is a command in the log, proposed by one thread for all who wait.  A step follows from the state, so two nodes
-that sign in the same user at once do no harm: the second one is refused, looks again, and finds what the first did.  A
-step that would be refused is not proposed, or a name that looks like another user's would fill the log with each of its
-requests.
+that sign in the same user at once do no harm: the second one is refused, looks again, and finds what the first did.
+
+A proxy that invents users, or whose users choose their header, must not fill the log.  So a step that would be refused
+is not proposed, a new user is charged to the bucket of this node, and each other step to that of its user.
 """
 
 import logging
@@ -12,9 +13,11 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Condition, Thread
 from time import monotonic
+from typing import Final
 
 from chat.auth import secrets
 from chat.auth.proxy_users import DEACTIVATED, ProxyUser, refused, shared_session
+from chat.auth.rate_limits import Rate, TokenBuckets, too_many
 from chat.commands import OPERATOR, Actor, Command
 from chat.commands.accounts import ChangeUser, CreateUser, LogIn, RevokeTokens
 from chat.confusable_names import skeleton
@@ -30,6 +33,10 @@ from raft.errors import RaftError
 
 logger = logging.getLogger(__name__)
 
+# A company that comes for the first time, at once; then 8,640 users a day.
+NEW_USERS: Final = Rate(refill_s=10.0, burst=2_000)
+# Of a user: a change of the role and a new token now and then, by browsers that others use too.
+STEPS: Final = Rate(refill_s=2.0, burst=60)
 LABEL = "proxy"
 WAITING_MAX = 256  # users at once: a company that comes back after a restart
 STEPS_MAX = 6  # revoke, make, change the role, make a token; others may change the same meanwhile
@@ -43,6 +50,8 @@ class ProxySignIn:
     """The sign-in of one node's proxy users.  Any thread; never blocks."""
 
     def __init__(self, replica: Replica, state: ChatState) -> None:
+        self._new_users = TokenBuckets(NEW_USERS)  # one bucket
+        self._steps = TokenBuckets(STEPS)  # one a user
         self._replica = replica
         self._state = state
         self._changed = Condition()
@@ -121,7 +130,15 @@ class ProxySignIn:
             outcome = dry_run(self._replica, self._state, step)
         except Problem as unknown_to_a_node:
             return unknown_to_a_node
-        return outcome if isinstance(outcome, Problem) else step
+        return outcome if isinstance(outcome, Problem) else self._charged(user, step)
+
+    def _charged(self, user: ProxyUser, step: Command) -> Command | Problem:
+        """The step; the Problem (429) if there are too many."""
+        if isinstance(step, CreateUser):
+            wait_s, detail = self._new_users.take(""), "too many new users at once"
+        else:
+            wait_s, detail = self._steps.take(user.name), "this user has signed in too often"
+        return too_many("too_many_attempts", f"User: {detail}", wait_s) if wait_s else step
 
     def _carry_out(self, steps: Mapping[ProxyUser, Command]) -> dict[ProxyUser, Problem]:
         """Propose a command of each user, and wait for all; those that failed or were refused."""

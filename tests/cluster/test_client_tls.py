@@ -66,6 +66,17 @@ def test_plain_http_is_sent_on_to_tls_from_both_ports(cluster: Cluster, http_por
         assert (posted["Id"], posted["Message"]) == (1, "by way of http")
 
 
+def test_plain_http_for_a_host_that_is_not_the_nodes_is_sent_nowhere_by_both_ports(
+    cluster: Cluster, http_port: Port
+) -> None:
+    for port in (http_port.number, cluster.nodes[1].port):
+        for path in ("/", "/livez"):
+            to = ("-w", "%{http_code} %{redirect_url}", f"http://127.0.0.1:{port}{path}")
+            refused, sent = (run("curl", "-sS", "-H", f"Host: {host}", *to) for host in ("evil.example", "localhost"))
+            assert '"wrong_host"' in refused and refused.endswith("421 ")
+            assert sent.endswith(f"308 https://localhost:{cluster.nodes[1].port}{path}")
+
+
 def test_tail_and_send_go_over_tls_and_are_told_the_urls_with_https(cluster: Cluster) -> None:
     at = ("--from", cluster.nodes[1].url, "--ca", CA)
     run(*COMMAND, "send", "commands", "hello", "--user", "ann", *at)

@@ -46,13 +46,19 @@ def redirecting_app(port: int) -> "WSGIApplication":
     return redirect_to_https
 
 
-def answer_to_plain_http(head: bytes, port: int, limits: Limits) -> bytes:
-    """The whole answer to a request, of which only the head was read, on the port that expects TLS."""
+def answer_to_plain_http(head: bytes, port: int, limits: Limits, host_refusal: Callable[[str], str]) -> bytes:
+    """The whole answer to a request, of which only the head was read, on the port that expects TLS.
+
+    `host_refusal(host)`: why nobody is sent there; "" if that is no reason.
+    """
     try:
         request = parse_head(head, limits)
     except HttpError as refused:
         return error_response(refused)
-    url = https_url(request.fields.get("HTTP_HOST", ""), port, request.target)
+    host = request.fields.get("HTTP_HOST", "")
+    if host and (detail := host_refusal(host)):
+        return error_response(HttpError(421, "wrong_host", detail))
+    url = https_url(host, port, request.target)
     return error_response(_NO_HOST) if url is None else _whole(request, *_redirect(url))
 
 

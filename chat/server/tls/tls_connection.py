@@ -13,6 +13,7 @@ Rules
 """
 
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock
 from time import monotonic
@@ -39,6 +40,7 @@ class TlsServer(HttpServer, Protocol):
 
     ssl_context: ssl.SSLContext
     handshakes: Handshakes
+    host_refusal: Callable[[str], str]
 
 
 class _Nothing:
@@ -112,7 +114,8 @@ class TlsConnection(HttpConnection):
             return False
         head, end, _ = self._collected.partition(b"\r\n\r\n")
         if end or len(head) > self.limits.line_bytes:
-            self._plain_answer = answer_to_plain_http(head, self.http_server.port, self.limits)
+            server = self.http_server
+            self._plain_answer = answer_to_plain_http(head, server.port, self.limits, server.host_refusal)
         return True
 
     def _collect(self, incoming: ChunkedBody | SizedBody, data: bytes) -> bool:

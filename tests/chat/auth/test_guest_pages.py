@@ -92,6 +92,7 @@ def test_a_bearer_token_counts_and_a_cookie_does_not() -> None:
 
 def test_the_chats_own_pages_stay_its_own_where_they_are_named_too() -> None:
     chat = LoginClient()
+    chat.replica.members = [{"Id": 1, "Advertise": MEMBER}]
     origins = parse(f"{MEMBER},http://chat.lan")
     chat._client = Client(deferring(marking(origins, lambda: [MEMBER], chat.app)), use_cookies=False)
     for origin in (MEMBER, "http://chat.lan"):

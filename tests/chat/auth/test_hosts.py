@@ -167,3 +167,16 @@ def test_there_is_a_bound_on_names() -> None:
 @given(st.text(st.characters(codec="latin-1"), max_size=40))
 def test_no_host_raises(host: str) -> None:
     names().permits(host)
+
+
+def test_a_server_that_exempts_no_path_refuses_health_checks_too() -> None:
+    asked = Asked()
+    strict = asked.allowed.guarding(asked._app, exempt=())
+    asked.guarded = strict
+    assert asked("evil.example", "/livez")["code"] == "wrong_host"
+    assert asked("node1", "/livez") == {}
+
+
+def test_the_reason_against_a_host_is_in_words() -> None:
+    assert names().refusal("node1:80") == ""
+    assert "does not go by the name evil.example" in names().refusal("evil.example:80")

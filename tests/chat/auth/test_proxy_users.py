@@ -12,11 +12,13 @@ from chat.auth.guest_pages import marking
 from chat.auth.guest_pages import parse as parse_origins
 from chat.auth.proxies import behind, parse
 from chat.auth.proxy_users import PROXY_USER, AuthHeaders
+from chat.auth.rate_limits import Rate, TokenBuckets
 from chat.commands import OPERATOR, Actor, decode
 from chat.commands.accounts import ChangeUser, CreateUser, LogIn, RevokeTokens
 from chat.commands.cluster import SetAuth
 from chat.server.http import parse_head
 from chat.server.limits import Limits
+from chat.services import proxy_sign_in
 from chat.state.accounts import ADMIN, MEMBER, PROXY, TOKENS_MAX
 from chat.state.settings import INVITE, OPEN
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET
@@ -28,6 +30,7 @@ HEADERS = AuthHeaders("HTTP_X_REMOTE_USER", "HTTP_X_REMOTE_ROLE")
 PEER = "10.0.0.1"
 PAGE = "https://intranet.example"
 BROWSER = {"HTTP_ACCEPT_LANGUAGE": "en"}
+LINK = {"HTTP_SEC_FETCH_MODE": "navigate", "HTTP_SEC_FETCH_DEST": "document"}
 
 
 class ProxyClient(LoginClient):
@@ -258,7 +261,8 @@ def test_a_browser_gets_a_session_of_its_own_once() -> None:
 def test_a_page_of_another_site_does_not_use_up_the_sessions_of_a_browser() -> None:
     chat = ProxyClient()
     for site in ("cross-site", "same-site"):
-        answer = chat.via("zoe", target="/me", HTTP_SEC_FETCH_MODE="no-cors", HTTP_SEC_FETCH_SITE=site)
+        sent = {"HTTP_SEC_FETCH_SITE": site, **LINK}
+        answer = chat.via("zoe", target="/me", **sent)
         assert answer.status_code == 200
         assert "Set-Cookie" not in answer.headers
     assert "Set-Cookie" in chat.via("zoe", target="/me", HTTP_SEC_FETCH_MODE="cors").headers
@@ -341,18 +345,89 @@ def test_without_sign_in_the_header_means_nothing() -> None:
     assert chat.replica.proposed == []
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [{"HTTP_SEC_FETCH_SITE": "cross-site", "HTTP_SEC_FETCH_MODE": "no-cors"}, {"HTTP_ORIGIN": "https://evil.example"}],
-)
+FOREIGN = [
+    {"HTTP_SEC_FETCH_SITE": "cross-site", "HTTP_SEC_FETCH_MODE": "no-cors"},
+    {"HTTP_SEC_FETCH_SITE": "same-site", "HTTP_SEC_FETCH_DEST": "iframe"},
+    {"HTTP_ORIGIN": "https://evil.example"},
+]
+
+
+@pytest.mark.parametrize("sent", FOREIGN)
 def test_a_page_of_another_site_makes_no_sessions_that_end_those_of_the_users_browsers(sent: dict[str, str]) -> None:
     chat = ProxyClient()
     chat.session("zoe")
     tokens = chat.tokens("zoe")
     answer = chat.via("zoe", target="/me", **BROWSER, **sent)
-    assert answer.status_code == 200
+    assert code(answer) == (403, "foreign_origin")
     assert "Set-Cookie" not in answer.headers
     assert chat.tokens("zoe") == tokens
+
+
+@pytest.mark.parametrize("sent", FOREIGN)
+@pytest.mark.parametrize("target", ["/events", "/rooms", GENERAL, f"{GENERAL}/export"])
+def test_a_page_of_another_site_reads_nothing_and_opens_no_stream_as_the_user_of_the_proxy(
+    target: str, sent: dict[str, str]
+) -> None:
+    chat = ProxyClient()
+    assert code(chat.via("zoe", target=target, **sent)) == (403, "foreign_origin")
+    assert chat.via("zoe", "HEAD", target, **sent).status_code == 403
+    assert chat.replica.proposed == []
+    cookie = chat.cookie(chat.secret["bob"])
+    past_the_proxy = {"REMOTE_ADDR": "10.0.0.9", **cookie}
+    assert code(chat.get(target, **past_the_proxy, **sent)) == (403, "foreign_origin")
+    # What proves the user is no header that a browser adds by itself.
+    if target != "/events":
+        assert chat.via("bob", target=target, **bearer(chat.secret["bob"]), **sent).status_code == 200
+
+
+def test_what_the_user_opens_by_a_link_of_another_site_is_shown_to_them() -> None:
+    chat = ProxyClient()
+    assert chat.via("zoe", target="/rooms", HTTP_SEC_FETCH_SITE="cross-site", **LINK).status_code == 200
+    assert chat.via("zoe", target="/rooms", HTTP_SEC_FETCH_SITE="same-origin").status_code == 200
+
+
+class Time:
+    """The clock of the buckets."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
+    clock = Time()
+    few = Rate(refill_s=10.0, burst=3)
+    monkeypatch.setattr(proxy_sign_in, "NEW_USERS", few)
+    monkeypatch.setattr(proxy_sign_in, "STEPS", few)
+    monkeypatch.setattr(proxy_sign_in, "TokenBuckets", lambda rate: TokenBuckets(rate, clock))
+    return clock
+
+
+def test_a_proxy_that_invents_users_makes_a_set_number_of_them(clock: Time) -> None:
+    chat = ProxyClient()
+    for name in ("amber", "birch", "cedar"):
+        assert chat.via(name).status_code == 200
+    proposed = len(chat.replica.proposed)
+    answer = chat.via("daisy")
+    assert code(answer) == (429, "too_many_attempts")
+    assert answer.headers["Retry-After"] == "10"
+    assert len(chat.replica.proposed) == proposed
+    assert chat.via("amber").status_code == 200  # who is known is not concerned
+    assert chat.say("bob", **bearer(chat.secret["bob"])).status_code == 201
+    clock.now += 10.0
+    assert chat.via("daisy").status_code == 200
+    assert code(chat.via("ember")) == (429, "too_many_attempts")
+
+
+def test_a_proxy_whose_roles_go_to_and_fro_changes_a_user_so_many_times_only(clock: Time) -> None:
+    chat = ProxyClient()
+    roles = ("member", "guest", "member", "guest")
+    statuses = [chat.via("zoe", HTTP_X_REMOTE_ROLE=role).status_code for role in roles]
+    assert statuses == [200, 200, 200, 429]
+    assert chat.kinds() == [CreateUser, LogIn, ChangeUser, ChangeUser]
+    assert chat.via("amber").status_code == 200
 
 
 def test_a_ticket_opens_a_websocket_as_usual() -> None:

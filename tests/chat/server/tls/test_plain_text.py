@@ -3,7 +3,8 @@
 import pytest
 from werkzeug.test import run_wsgi_app
 
-from chat.server.tls.plain_text import https_url, redirecting_app
+from chat.server.limits import Limits
+from chat.server.tls.plain_text import answer_to_plain_http, https_url, redirecting_app
 from tests.chat.wire import Client, mode, post, serving
 
 
@@ -48,3 +49,16 @@ def test_every_request_is_redirected_with_its_method_and_is_not_to_be_remembered
             assert b"needs TLS" in answer.body
         answer = client.ask(b"GET / HTTP/1.0\r\n\r\n")
         assert answer.headers["location"] == "https://127.0.0.1:12380/"  # it names no host
+
+
+def test_the_answer_at_the_port_of_tls_sends_nobody_to_a_host_that_is_refused() -> None:
+    def refusal(host: str) -> str:
+        return "this is not its name" if host == "evil.example" else ""
+
+    def ask(head: bytes) -> bytes:
+        return answer_to_plain_http(head, 12380, Limits(), refusal)
+
+    refused = ask(b"GET /livez HTTP/1.1\r\nHost: evil.example")
+    assert refused.startswith(b"HTTP/1.1 421 ")
+    assert b"wrong_host" in refused and b"this is not its name" in refused and b"Location" not in refused
+    assert b"Location: https://chat.example:12380/" in ask(b"GET / HTTP/1.1\r\nHost: chat.example")
