@@ -19,6 +19,7 @@ from chat.api.routes import (
     cluster,
     events,
     health,
+    imports,
     invites,
     messages,
     metrics,
@@ -86,6 +87,7 @@ DESCRIPTION = Route(
 
 ROUTES: tuple[Route, ...] = (
     *messages.ROUTES,
+    *imports.ROUTES,
     *rooms.ROUTES,
     *read_markers.ROUTES,
     *events.ROUTES,

@@ -31,7 +31,7 @@ STATUS_OF: dict[str, HTTPStatus] = {
             "archived open_mode set_up_done name_taken looks_like last_admin level_too_low too_many_users "
             "too_many_tokens too_many_invites too_many_rooms too_many_members too_many_edits too_many_reactions "
             "too_many_pins change_in_progress id_used no_majority not_a_voter not_in_contact not_taken_over "
-            "clocks_differ"
+            "clocks_differ import_gap"
         ),
         HTTPStatus.GONE: "gone room_gone start_over",
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",

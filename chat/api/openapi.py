@@ -23,6 +23,7 @@ _RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _X_RAFT_INDEX = {"X-Raft-Index": {"description": "The index of the log that the answer reflects", "schema": RAFT_INDEX}}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds", "schema": integer(1)}}
 _CLUSTER_ID = "{id}"  # in the name of the cookie: strangers are not told whose cluster this is
+_NEEDED = ("source",)  # in a query
 _SAYS_WHO = ("User", "user")  # in a body, in a query: needed only without sign-in
 
 
@@ -104,7 +105,7 @@ def _parameters(route: Route, login: bool) -> Iterator[dict[str, object]]:
     for name in re.findall(r"\{(\w+)\*?\}", route.path):
         yield {"name": name, "in": "path", "required": True, "schema": PATH_NAMES[name]}
     for name, schema in route.query.items():
-        required = name in _SAYS_WHO and not login and not route.login
+        required = name in _NEEDED or (name in _SAYS_WHO and not login and not route.login)
         yield {"name": name, "in": "query", "required": required, "schema": schema, "explode": False}
     for name, schema in route.headers.items():
         yield {"name": name, "in": "header", "required": False, "schema": schema}

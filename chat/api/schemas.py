@@ -122,6 +122,7 @@ COMPONENTS: dict[str, Schema] = {
             "EditedAt": MOMENT,
             "Deleted": word(True),
             "Reactions": mapping(array(NAME)),
+            "Imported": record({"At": MOMENT}),
         },
     ),
     "Room": record(

@@ -36,7 +36,15 @@ class OutcomeNotKnown(CommandFailed):
     """A change that may have been made, or may still be."""
 
 
-class _NotAnswered(CommandFailed):
+class RefusedByNode(CommandFailed):
+    """A request that a node refused; `code` is that of the problem, "" if it has none."""
+
+    def __init__(self, text: str, code: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class NotAnswered(CommandFailed):
     """A node gave no answer, or only that it cannot answer now: another one may."""
 
 
@@ -146,7 +154,7 @@ class NodeClient:
         for url in self._urls:
             try:
                 return self._request_at(url, method, path, body)
-            except _NotAnswered as error:
+            except NotAnswered as error:
                 unanswered = unanswered if isinstance(unanswered, OutcomeNotKnown) else error
             except OutcomeNotKnown as error:
                 unanswered = error
@@ -154,14 +162,14 @@ class NodeClient:
                     break
         assert unanswered is not None
         if method == "GET":
-            raise CommandFailed(str(unanswered))
+            raise NotAnswered(str(unanswered))
         raise unanswered
 
     def _request_at(self, url: str, method: str, path: str, body: Mapping[str, object] | str | None) -> Answer:
         content = json.dumps(body) if isinstance(body, Mapping) else body
         status, value, link = self._exchange(url, method, path, None if content is None else content.encode())
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
-            raise _NotAnswered(self._refusal(url, status, value))
+            raise NotAnswered(self._refusal(url, status, value))
         if status == HTTPStatus.GATEWAY_TIMEOUT:
             raise OutcomeNotKnown(self._refusal(url, status, value))
         if status == HTTPStatus.PERMANENT_REDIRECT:
@@ -169,7 +177,8 @@ class NodeClient:
                 f"The node at {url} needs TLS. Name it with --from and a URL that begins with https://."
             )
         if status >= 400:
-            raise CommandFailed(self._refusal(url, status, value))
+            code = value.get("code") if isinstance(value, dict) else None
+            raise RefusedByNode(self._refusal(url, status, value), code if isinstance(code, str) else "")
         # `prev` comes before `next` in a header that has both.
         target = link.rpartition("<")[2].partition(">")[0] if 'rel="next"' in link else None
         return Answer(value, target)
@@ -190,7 +199,7 @@ class NodeClient:
             except ssl.SSLCertVerificationError as not_valid:
                 raise CommandFailed(not_believed(url, not_valid)) from None
             except OSError:
-                raise _NotAnswered(self._nobody_at(url)) from None
+                raise NotAnswered(self._nobody_at(url)) from None
             connection.request(method, parts.path + path, content, headers)
             response = connection.getresponse()
             return response.status, _json(_read(response)), response.getheader("Link") or ""

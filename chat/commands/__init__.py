@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from chat.commands import accounts, cluster, posts, rooms
+from chat.commands import accounts, cluster, imports, posts, rooms
 from chat.commands.accounts import NOBODY, OPERATOR, SETUP, Actor
 from chat.commands.json_codec import reader, to_json
 from chat.commands.posts import CLIENT_ID_OPENS, POST_OPENS, Post
@@ -23,23 +23,29 @@ __all__ = [
     "decode", "encode", "frees_space", "level_of",
 ]  # fmt: skip
 
-LEVEL = 1  # of this program: the highest level in `_LEVELS`, or 1
+LEVEL = 2  # of this program: the highest level in `_LEVELS`, or 1
 
-Command = Post | posts.Change | rooms.Command | accounts.Command | cluster.Command
+Command = Post | posts.Change | imports.Command | rooms.Command | accounts.Command | cluster.Command
 
 # By the name that is their `Type`; a post has none.
-KINDS: dict[str, type] = {**posts.KINDS, **rooms.KINDS, **accounts.KINDS, **cluster.KINDS}
+KINDS: dict[str, type] = {**posts.KINDS, **imports.KINDS, **rooms.KINDS, **accounts.KINDS, **cluster.KINDS}
 
-_LEVELS: dict[type, int] = {}  # of commands that came after the first release; all others are of level 1
+_LEVELS: dict[type, int] = {imports.ImportPost: 2}  # of commands that came later; all others are of level 1
 _NAMES = {kind: name for name, kind in KINDS.items()}
 _READERS: dict[object, Callable[[dict[str, object]], Any]] = {
     None: posts.read,
     **{name: reader(kind) for name, kind in KINDS.items()},
+    "import": imports.read,
 }
 
 
 def level_of(command: Command) -> int:
-    """The level that every member needs before this command may be proposed."""
+    """The level that every member needs before this command may be proposed.
+
+    An edit or deletion of an imported message needs that of the import, which every member had when it was imported.
+    """
+    if isinstance(command, posts.EditPost | posts.DeletePost) and command.post.imported_at:
+        return _LEVELS[imports.ImportPost]
     return _LEVELS.get(type(command), 1)
 
 
@@ -69,7 +75,9 @@ def frees_space(body: bytes) -> bool:
 
 def encode(command: Command) -> bytes:
     """The command's bytes.  Raises UnicodeEncodeError where a text has a lone surrogate."""
-    return posts.encode(command) if type(command) is Post else to_json(_NAMES[type(command)], command)
+    if type(command) is Post:
+        return posts.encode(command)
+    return imports.encode(command) if type(command) is imports.ImportPost else to_json(_NAMES[type(command)], command)
 
 
 _plain_post = posts.PLAIN_POST.fullmatch

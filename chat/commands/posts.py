@@ -44,6 +44,7 @@ class EditedPost:
     message: str
     client_id: str
     reply_to: int = 0
+    imported_at: int = 0  # microseconds since 1970; 0: it was not imported.  The last field, as in Tombstone
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Tombstone:
 
     user: str
     client_id: str
+    imported_at: int = 0
 
 
 # `at` is the log index of the post itself, from which the proposing node has read the author and `posted_at`.

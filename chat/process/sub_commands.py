@@ -20,6 +20,7 @@ SUB_COMMANDS: Final = {
     **{name: name for name in ("user", "auth", "cert", "clock", "send", "tail", "status", "member", "lead")},
     **{name: f"{BACKUPS}.{name}" for name in ("verify", "restore", "doctor")},
     "bundle": "offline.bundle",
+    "import": "importing.command",
 }
 
 

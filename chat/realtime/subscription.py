@@ -37,7 +37,7 @@ from chat.state.accounts import Acting
 from chat.state.events import Event, PostChanged, PostEvent, ReactedSince, RoomDeleted
 from chat.state.machine import ChatState
 from chat.state.permissions import ANONYMOUS, acting
-from chat.state.post_json import render_post, with_reactions
+from chat.state.post_json import is_import, render_post, with_reactions
 from chat.state.results import Missed
 from chat.state.room import EventKind, LocatedEvent
 from raft.core.raft_messages import Command
@@ -295,6 +295,8 @@ class Subscription:
         index, room, id, what, _ = located
         post = render_post(command, id)
         if what is EventKind.POST:
+            if is_import(command.body):  # with the reactions that it brought
+                post = with_reactions(post, self._state.reactions(room, id))
             return PostEvent(index, room, id, post)
         return PostChanged(index, room, id, with_reactions(post, self._state.reactions(room, id)))
 

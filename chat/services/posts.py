@@ -16,6 +16,7 @@ from secrets import token_bytes
 from typing import NamedTuple
 
 from chat.commands import OPERATOR, Actor, Post, decode
+from chat.commands.imports import ImportPost
 from chat.commands.posts import WHOLE_ROOM, DeletePost, EditedPost, EditPost, React, Tombstone
 from chat.errors import invalid, problem_of_refusal
 from chat.replica import Replica
@@ -168,21 +169,23 @@ def _command(
     index, revision = found
     (entry,) = replica.commands([revision.version_index or index])
     shown = decode(entry.body)
-    assert isinstance(shown, Post | EditPost | DeletePost)
+    assert isinstance(shown, Post | EditPost | DeletePost | ImportPost)
     post, posted_at = (shown, entry.time) if isinstance(shown, Post) else (shown.post, shown.posted_at)
+    imported_at = entry.time if isinstance(shown, ImportPost) else getattr(post, "imported_at", 0)
     author, deletes = post.user, message is None
     refused = state.ask(lambda tables: refused_change(tables, actor, room, id, author, deletes=deletes))
     if refused is not None:
         raise problem_of_refusal(refused)
-    if isinstance(post, Tombstone):
+    if revision.deleted or isinstance(post, Tombstone):
         if message is None:
             return Done(entry.index)
         raise problem_of_refusal(TAKEN_BACK)
     if message is None:
-        return DeletePost(actor, room, id, index, posted_at, Tombstone(post.user, post.client_id))
+        return DeletePost(actor, room, id, index, posted_at, Tombstone(post.user, post.client_id, imported_at))
     if message == post.message:
         return PostChanged(entry.index, room, id, with_reactions(render_post(entry, id), revision.reactions))
-    return EditPost(actor, room, id, index, posted_at, EditedPost(post.user, message, post.client_id, post.reply_to))
+    edited = EditedPost(post.user, message, post.client_id, post.reply_to, imported_at)
+    return EditPost(actor, room, id, index, posted_at, edited)
 
 
 # --- mentions

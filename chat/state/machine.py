@@ -16,9 +16,10 @@ from threading import Lock
 from typing import TypeVar
 
 from chat.commands import Command, Post, decode
+from chat.commands.cluster import ExpireCredentials
 from chat.state import permissions
 from chat.state.accounts import Acting
-from chat.state.apply import clock_leaps, credentials, expiry, posts, read_markers, rooms, settings, users
+from chat.state.apply import clock_leaps, credentials, expiry, imports, posts, read_markers, rooms, settings, users
 from chat.state.events import AccountEvent, Event, PostEvent, RoomDeleted, RoomEvent
 from chat.state.name_pages import NamePageRequest
 from chat.state.permissions import ANONYMOUS
@@ -34,11 +35,11 @@ T = TypeVar("T")
 
 # Of every command but a post: called with the tables, the command, its entry and a Tell.
 APPLIERS: dict[type, Callable[..., Result]] = {
-    **rooms.APPLIERS, **posts.APPLIERS, **read_markers.APPLIERS,
+    **rooms.APPLIERS, **posts.APPLIERS, **imports.APPLIERS, **read_markers.APPLIERS,
     **users.APPLIERS, **credentials.APPLIERS, **settings.APPLIERS, **expiry.APPLIERS,
 }  # fmt: skip
 # Only a leader proposes these, so they are never tried in a dry run.
-_UNTRIED = expiry.APPLIERS.keys()
+_UNTRIED = {*expiry.APPLIERS, ExpireCredentials}
 
 
 def _discard(event: object) -> None:

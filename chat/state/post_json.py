@@ -13,7 +13,10 @@ from chat.state.post_revisions import Reactions
 from chat.state.room import Page
 from raft.core.raft_messages import Command
 
-_TYPE_OPENS, _DELETE_OPENS = b'{"Type":', b'{"Type":"delete"'
+_TYPE_OPENS, _DELETE_OPENS, _IMPORT_OPENS = b'{"Type":', b'{"Type":"delete"', b'{"Type":"import"'
+TIMES = range(253_402_300_800_000_000)  # microseconds since 1970 that can be shown: up to the year 9999
+# Members that may follow the ClientId.  No string can hold these bytes.
+_EDITED_AT_OPENS, _IMPORTED_AT_OPENS = b',"EditedAt":', b',"ImportedAt":'
 
 
 def render_post(command: Command, id: int) -> bytes:
@@ -23,16 +26,31 @@ def render_post(command: Command, id: int) -> bytes:
     return render(command.body, id, command.time)
 
 
+def is_import(body: bytes) -> bool:
+    """Return whether these are the bytes of an imported message."""
+    return body.startswith(_IMPORT_OPENS)
+
+
 def _render_version(body: bytes, id: int, time: int) -> bytes:
-    """The Post is the last member of an edit and of a deletion, and when it was posted the one before."""
+    """The Post is the last member of an edit, a deletion and an import, and when it was posted the one before."""
     end = body.index(POST_OPENS)
     posted_at = timestamp(int(body[body.rindex(b":", 0, end) + 1 : end])).encode()
     said, _, rest = body[end + len(POST_OPENS) : -2].rpartition(CLIENT_ID_OPENS)
-    if body.startswith(_DELETE_OPENS):
-        said, what = said + b',"Message":""', b'"Deleted":true'
+    if body.startswith(_IMPORT_OPENS):
+        what, imported_at = b"", time
+        rest, is_edited, edited_at = rest.partition(_EDITED_AT_OPENS)
+        if is_edited:
+            what = b',"EditedAt":"%b"' % timestamp(int(edited_at)).encode()
     else:
-        what = b'"EditedAt":"%b"' % timestamp(time).encode()
-    return b'{"Id":%d,%b,"PostedAt":"%b"%b%b,%b}' % (id, said, posted_at, CLIENT_ID_OPENS, rest, what)
+        rest, _, at = rest.partition(_IMPORTED_AT_OPENS)
+        imported_at = int(at or b"0")
+        if body.startswith(_DELETE_OPENS):
+            said, what = said + b',"Message":""', b',"Deleted":true'
+        else:
+            what = b',"EditedAt":"%b"' % timestamp(time).encode()
+    if imported_at:
+        what += b',"Imported":{"At":"%b"}' % timestamp(imported_at).encode()
+    return b'{"Id":%d,%b,"PostedAt":"%b"%b%b%b}' % (id, said, posted_at, CLIENT_ID_OPENS, rest, what)
 
 
 def spliced(page: Page, posts: list[bytes]) -> list[bytes]:

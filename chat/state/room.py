@@ -343,10 +343,15 @@ class Room:
         return found
 
     def _changes_between(self, after: int, up_to: int, limit: int) -> Iterator[LocatedEvent]:
-        revisions = self.revisions or _NO_REVISIONS
-        for index, id, revision in islice(revisions.between(after, up_to), limit):
+        revisions, positions = self.revisions or _NO_REVISIONS, self._positions
+        changes = (
+            (index, id, revision, own)
+            for index, id, revision in revisions.between(after, up_to)
+            if (own := positions[self._place(id)]) != index  # else it was imported so, and the post's event has it
+        )
+        for index, id, revision, own in islice(changes, limit):
             what = EventKind.REACTED if index == revision.reacted_index else EventKind.CHANGED
-            yield LocatedEvent(index, self.name, id, what, revision.version_index or self._positions[self._place(id)])
+            yield LocatedEvent(index, self.name, id, what, revision.version_index or own)
 
     def _source(self, id: int, index: int) -> int:
         """Log index of the entry that shows a post as it is now, a tombstone too; its own is `index`."""

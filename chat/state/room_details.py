@@ -1,5 +1,7 @@
-"""Values that belong to a room beside its posts: its details, and how far each reader has read."""
+"""Values that belong to a room beside its posts: its details, how far each reader has read, and its imports."""
 
+from bisect import bisect_right
+from operator import itemgetter
 from typing import NamedTuple
 
 PUBLIC, PRIVATE, DIRECT = "public", "private", "direct"  # visibilities
@@ -10,6 +12,9 @@ MAKERS_SHARE = 4  # a quarter of the rooms that there may be: so many one user m
 MEMBERS_MAX = 5_000  # of a room: a change of one copies them all
 READERS_MAX = 5_000  # of a room, as many as it may have members: then no more are made
 MENTIONS_MAX = 100  # of a user in a room: then the oldest go; all of them are copied at each mention of a whole room
+
+IMPORTS_MAX = 64  # of a room: then the one that began first is forgotten, and can be made once more
+RUNS_MAX = 1_000  # of an import: 25 KB in a snapshot; replies to messages before them do not say what they answer
 
 
 class RoomDetails(NamedTuple):
@@ -46,3 +51,29 @@ class Counts(NamedTuple):
     read_id: int  # the last one that they have read
     unread: int  # posts that are left and come after that, their own too
     mentions: int  # of these, those that mention them
+
+
+class ImportProgress(NamedTuple):
+    """How far an import into a room has come.  A value.
+
+    A run is a number of the import and the Id that this message has in the room; those after it, up to the next run,
+    have consecutive Ids.  A new one begins where others posted in between.
+    """
+
+    messages: int = 0  # those with the numbers 1 to `messages` were imported
+    runs: tuple[tuple[int, int], ...] = ()  # by number; at most RUNS_MAX, the newest ones
+
+    def id_of(self, number: int) -> int:
+        """The Id of the message of this number; 0 if it was not imported, or its run is not known any more."""
+        at = bisect_right(self.runs, number, key=itemgetter(0)) - 1
+        if at < 0 or number > self.messages:
+            return 0
+        first, id = self.runs[at]
+        return id + number - first
+
+    def with_next(self, id: int) -> "ImportProgress":
+        """The progress once the next message was imported, with this Id."""
+        number = self.messages + 1
+        if self.messages and self.id_of(self.messages) + 1 == id:
+            return ImportProgress(number, self.runs)
+        return ImportProgress(number, (*self.runs, (number, id))[-RUNS_MAX:])

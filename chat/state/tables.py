@@ -14,7 +14,7 @@ from chat.state.accounts import ADMIN, Invite, Ticket, Token, User
 from chat.state.client_ids import ClientIds
 from chat.state.log_times import LogTimes
 from chat.state.room import Room
-from chat.state.room_details import MAKERS_SHARE, READERS_MAX, Reader
+from chat.state.room_details import IMPORTS_MAX, MAKERS_SHARE, READERS_MAX, ImportProgress, Reader
 from chat.state.room_directory import RoomDirectory
 from chat.state.settings import LOGIN, Settings
 
@@ -35,6 +35,7 @@ class Tables:
         "client_ids",
         "erased_index",
         "guarded",
+        "imports",
         "invites",
         "is_dry_run",
         "live_bytes",
@@ -67,6 +68,8 @@ class Tables:
         self.tickets: dict[bytes, Ticket] = {}  # by digest, in the order of making
         self.tickets_of: dict[int, tuple[bytes, ...]] = {}  # derived: a token's tickets, in the order of making
         self.readers: dict[str, dict[str, Reader]] = {}  # by room and user
+        # By room and source, each in the order in which they began.
+        self.imports: dict[str, dict[str, ImportProgress]] = {}
         self.log_times = LogTimes()
         self.client_ids = ClientIds()
         self.live_bytes = 0  # about the sum of the lengths of the records that `ChatState.live` names
@@ -151,10 +154,22 @@ class Tables:
                 del self.tickets[digest]
         return gone
 
+    def import_progress(self, room: Room, source: str) -> ImportProgress:
+        """How far the import of this name into the room has come."""
+        return self.imports.get(room.name, {}).get(source) or ImportProgress()
+
+    def put_import_progress(self, room: Room, source: str, progress: ImportProgress) -> None:
+        """Store how far an import has come.  With more than IMPORTS_MAX of the room the first one is forgotten."""
+        imports = self.imports.setdefault(room.name, {})
+        imports[source] = progress
+        if len(imports) > IMPORTS_MAX:
+            del imports[next(iter(imports))]
+
     def remove_room(self, room: Room, log_index: int) -> None:
         """Remove the room with its posts and read markers."""
         self.live_bytes -= room.record_bytes
         self.readers.pop(room.name, None)
+        self.imports.pop(room.name, None)
         self.rooms.remove(room, log_index)
         self.guard()
 

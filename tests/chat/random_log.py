@@ -6,8 +6,9 @@ from functools import partial
 
 from hypothesis import strategies as st
 
-from chat.commands import NOBODY, Actor, Command, Post, encode
+from chat.commands import NOBODY, OPERATOR, Actor, Command, Post, encode
 from chat.commands.cluster import Expire, Forget, SetSettings
+from chat.commands.imports import ImportedPost, ImportPost
 from chat.commands.posts import DeletePost, EditedPost, EditPost, Pin, React, Tombstone
 from chat.commands.rooms import ChangeRoom, CreateRoom, DeleteRoom
 from chat.state.accounts import ADMIN, GUEST, MEMBER, Acting
@@ -54,6 +55,16 @@ _changes = st.one_of(
     st.builds(React, _actors, _rooms, _ids, st.sampled_from(["+", "\u00e9"]), st.booleans()),
     st.builds(Pin, _actors, _rooms, _ids, st.sampled_from([True, True, False])),
 )  # fmt: skip
+# The numbers are few, so that many follow the last one, and many come twice.
+_imports = st.builds(
+    ImportPost, st.just(Actor(OPERATOR)), _rooms, st.sampled_from(["s", "s", "t"]), st.integers(1, 5),
+    st.sampled_from([(), (), (("+", ("ann", "bob")),)]), st.sampled_from([False, False, True]),
+    st.integers(1, 9).map(lambda steps: START - steps * STEP),
+    st.builds(
+        ImportedPost, st.just("ann"), st.just("old"), st.just("c"), st.sampled_from([0, 0, 1]),
+        st.sampled_from([0, START]),
+    ) | st.just(ImportedPost("ann", "", "c", deleted=True)),
+)  # fmt: skip
 _bounds = st.builds(
     lambda room, kept, age_s: ChangeRoom(Actor(), room, max_messages=kept, max_age_seconds=age_s),
     _rooms, st.sampled_from([None, -1, 1, 5]), st.sampled_from([None, -1, 2, 5]),
@@ -80,10 +91,12 @@ _rest = st.one_of(_retentions, _bounds, _deletions, _forgets, _expiries, _settin
 ROOM_COMMANDS = st.one_of(
     _rooms_made, _rooms_changed, _rooms_changed, st.builds(DeleteRoom, _actors, _names)
 )  # fmt: skip
-Changed = EditPost | DeletePost | React | Pin | ChangeRoom | DeleteRoom
+Changed = EditPost | DeletePost | React | Pin | ImportPost | ChangeRoom | DeleteRoom
 Drawn = Post | Changed | Forget | Expire | SetSettings | CreateRoom
 # Without rooms that are made without a post, renamed or archived, and without names that look alike.
-PLAIN_COMMANDS: st.SearchStrategy[Drawn] = st.one_of(_posts, _posts, _posts, _changes, _changes, _rest, _rest)
+PLAIN_COMMANDS: st.SearchStrategy[Drawn] = st.one_of(
+    _posts, _posts, _posts, _changes, _changes, _rest, _rest, _imports
+)  # fmt: skip
 COMMANDS: st.SearchStrategy[Drawn] = st.one_of(
     PLAIN_COMMANDS, PLAIN_COMMANDS, _posts_that_may_look_alike, ROOM_COMMANDS
 )
@@ -109,11 +122,17 @@ def _placed(state: ChatState, command: EditPost | DeletePost, told: Sequence[Dra
     found = state.ask(lambda tables: find(tables, Actor(), command.room, command.id))
     if isinstance(found, Refusal):
         return command
-    post, at, posted_at = told[found.at - 3], found.at, START + found.at * STEP
-    assert isinstance(post, Post)
+    posted, at, time = told[found.at - 3], found.at, START + found.at * STEP
+    post: Post | ImportedPost
+    if isinstance(posted, ImportPost):
+        post, posted_at, imported_at = posted.post, posted.posted_at, time
+    else:
+        assert isinstance(posted, Post)
+        post, posted_at, imported_at = posted, time, 0
     if isinstance(command, DeletePost):
-        return replace(command, at=at, posted_at=posted_at, post=Tombstone(post.user, post.client_id))
-    said = EditedPost(post.user, command.post.message, post.client_id, post.reply_to)
+        tombstone = Tombstone(post.user, post.client_id, imported_at)
+        return replace(command, at=at, posted_at=posted_at, post=tombstone)
+    said = EditedPost(post.user, command.post.message, post.client_id, post.reply_to, imported_at)
     return replace(command, at=at, posted_at=posted_at, post=said)
 
 

@@ -6,6 +6,7 @@ some of a few.  `min_index` is kept to what the node has: one that it has not is
 is seen of the route.  `/events` never ends; its tests are tests/chat/realtime/test_sse.py's.
 """
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -34,6 +35,14 @@ CHECKS = [
     response_schema_conformance,
 ]  # fmt: skip
 ENDLESS = frozenset({"/events"})
+
+
+@schemathesis.serializer("application/x-ndjson")
+def one_line(context: schemathesis.SerializationContext, line: Any) -> bytes:
+    """A body of one line: its schema is that of a line."""
+    return json.dumps(line).encode()
+
+
 CASES_A_TURN = 3  # of an operation and a mode, until the next one has its turn
 ROOM = "general"
 KNOWN: Mapping[str, Sequence[object]] = {

@@ -18,6 +18,7 @@ from chat.cli.options import read_options
 from chat.commands import OPERATOR, Actor, Post
 from chat.commands.accounts import CreateInvite, CreateTicket, CreateUser
 from chat.commands.cluster import ForgetRooms
+from chat.commands.imports import ImportedPost, ImportPost
 from chat.commands.posts import React
 from chat.commands.rooms import ChangeRoom, CreateRoom, DeleteRoom
 from chat.state.accounts import INVITES_MAX, MEMBER
@@ -116,6 +117,7 @@ def _document(share: float) -> Case:
         chat.do(Post(room, user, "hi @bob", user, by=token, mentions=("bob",)))
         chat.do(Post(room, user, "ho", f"{user}-2", by=token))
         chat.do(React(actor, room, 1, "+", on=True))
+        chat.do(ImportPost(Actor(OPERATOR), room, "s", 1, (), False, 1, ImportedPost(user, "hi", "c")))
         chat.do(DeleteRoom(actor, room) if number % 3 else ChangeRoom(actor, room, name=f"{room} again"))
         if number < INVITES_MAX // 2:
             chat.do(CreateInvite(Actor(OPERATOR), sha256(room.encode()).digest(), MEMBER, (), 1, 0, ""))

@@ -12,12 +12,14 @@ from urllib.parse import quote
 from chat.api.request import BODY_BYTES_MAX
 from chat.api.response import json_line
 from chat.api.router import Route
+from chat.api.routes.imports import NDJSON
 from chat.app import ROUTES
 from chat.auth import secrets
 from chat.commands import OPERATOR, Actor
 from chat.commands.accounts import CreateUser
 from chat.confusable_names import skeleton
 from chat.services import validation
+from chat.services.imports import LINES_MAX, WINDOW
 from chat.services.validation import URL_POINTS_MAX
 from chat.state.accounts import MEMBER
 from chat.state.room_details import MEMBERS_MAX
@@ -108,7 +110,8 @@ def longest(schema: Any, share: float, item_bytes: int = 12) -> object:
 def _target(route: Route, share: float, known: dict[str, str]) -> str:
     """A path of a room and a message that are there."""
     emoji = quote(marked(int(32 * share)), safe="")
-    return "/" + "/".join(emoji if each == "{emoji}" else known.get(each, each) for each in route.segments)
+    path = "/" + "/".join(emoji if each == "{emoji}" else known.get(each, each) for each in route.segments)
+    return f"{path}?source={serial()}" if "source" in route.query else path
 
 
 _KNOWN = {"{id}": "1", "{user}": "bob", "{member}": "1", "{invite}": "x", "{token}": "1", "{path*}": "x"}
@@ -131,12 +134,26 @@ _BODIES: dict[tuple[str, str], dict[str, object]] = {
 def _body(route: Route, share: float) -> bytes:
     if route.body is None:
         return b""
+    if route.body.content_type == NDJSON:
+        return _export(int(share * LINES_MAX))
     value = longest(route.body.schema, share)
     if isinstance(value, str):
         return b"http://" + b"a" * int(share * (URL_POINTS_MAX - 9)) + b":1"
     assert isinstance(value, dict)
     value |= _BODIES.get((route.method, route.path), {})
     return json_line({name: one for name, one in value.items() if one is not ...})
+
+
+def _export(messages: int) -> bytes:
+    """So many messages, whose texts and reactions fill a body."""
+    text = marked(40)
+    fields = {
+        "User": "ann\u0065\u0301",
+        "Message": text,
+        "PostedAt": "2020-01-01T00:00:00Z",
+        "Reactions": {"+": ["bob"]},
+    }
+    return b"".join(json_line({**fields, "Id": id}) for id in range(1, messages + 1))
 
 
 def _case(route: Route, share: float) -> Case:
@@ -150,8 +167,11 @@ def _case(route: Route, share: float) -> Case:
         return there.call(route.method, *made)
 
     target, body = prepared()
-    # Of the process: a read is rendered in a thread of its own.
-    return Case(len(target) + len(body), cast(Callable[[Any], object], run), prepared, clock=process_time)
+    # Of the process: a read is rendered in a thread of its own.  An import waits for each of its windows.
+    pieces = -(-body.count(b"\n") // WINDOW) if "source" in route.query else 1
+    return Case(
+        len(target) + len(body), cast(Callable[[Any], object], run), prepared, clock=process_time, pieces=max(pieces, 1)
+    )
 
 
 def _long_path(route: Route, share: float) -> Case:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from chat.cli.backups.tools import BackupTools
+from chat.cli.importing.command import INTO_ROOM, restore_into_room
 from chat.cli.node_client import CommandFailed, sub_parser
 from chat.cli.options import read_members
 from chat.logs.log_lines import escaped
@@ -17,11 +18,14 @@ DESCRIPTION = """\
 Make the data directory of a new cluster of one node.  Start the node with the
 same --id, --cluster and --data-dir, then add other nodes to it.  SOURCE is a
 backup, a copy of a data directory, or the directory of a stopped node.
+With --into-room ROOM, put the messages of an export into a room instead.
 """
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str], tools: BackupTools) -> int:
     """The sub-command; its exit code.  Raises CommandFailed or OptionRefused."""
+    if any(argument.partition("=")[0] == INTO_ROOM for argument in arguments):
+        return restore_into_room(arguments, environment)
     parser = sub_parser("restore", DESCRIPTION)
     parser.add_argument("source", type=Path, metavar="SOURCE", help="a backup, or a data directory")
     parser.add_argument("--data-dir", type=Path, required=True, help="the directory to make: new or empty")

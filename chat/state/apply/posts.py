@@ -16,7 +16,7 @@ from chat.commands.posts import WHOLE_ROOM, DeletePost, EditPost, Pin, React
 from chat.state import permissions
 from chat.state.accounts import GUEST, Acting
 from chat.state.events import EVERYBODY, Emit, PostChanged, PostEvent, Reacted
-from chat.state.post_json import render, render_post, with_reactions
+from chat.state.post_json import TIMES, render, render_post, with_reactions
 from chat.state.post_revisions import Reactions, Revision
 from chat.state.results import Done, Posted, Refusal, Repeated, Result
 from chat.state.room import Room
@@ -150,7 +150,6 @@ EMOJI_MAX = 20  # that a post has
 # Of all users, to a post: with the longest names they are 26 KB, less than the longest text.  All of them stand in the
 # post wherever it is shown.
 REACTIONS_MAX = 100
-_TIMES = range(253_402_300_800_000_000)  # microseconds since 1970 that can be shown: up to the year 9999
 
 _NO_SUCH_POST = Refusal("not_found", "Id: there is no message with this Id in this room")
 _GONE = Refusal("gone", "Id: this message is gone: its room was deleted, or keeps newer messages only")
@@ -292,7 +291,7 @@ def _place(tables: Tables, command: EditPost | DeletePost) -> LocatedPost | Refu
     place = look_up(tables, command.actor, command.room, command.id)
     if isinstance(place, Refusal):
         return place
-    if place.at != command.at or command.posted_at not in _TIMES:
+    if place.at != command.at or command.posted_at not in TIMES:
         return _NO_SUCH_POST
     return _refused(tables, place, command.post.user, isinstance(command, DeletePost)) or place
 

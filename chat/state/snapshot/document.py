@@ -234,6 +234,8 @@ def _read(lines: _Lines, index: int) -> Tables:
             raise ValueError("Posts")
     if not all(tables.rooms.by_name[name].exists for name in tables.rooms.looks):
         raise ValueError("Looks")
+    if not all(tables.rooms.by_name[name].exists for name in tables.imports):
+        raise ValueError("Imports")
     tables.derive()
     tables.live_bytes = sum(room.record_bytes for room, _ in rooms)
     tables.client_ids.restore(_read_buckets(header, lines, index))

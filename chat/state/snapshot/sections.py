@@ -24,7 +24,19 @@ from chat.state.accounts import (
 from chat.state.forgotten_rooms import NAMES_MAX
 from chat.state.log_times import CLAIMS_MAX
 from chat.state.post_revisions import Revision
-from chat.state.room_details import DIRECT, MEMBERS_MAX, MENTIONS_MAX, PRIVATE, PUBLIC, READERS_MAX, Reader, RoomDetails
+from chat.state.room_details import (
+    DIRECT,
+    IMPORTS_MAX,
+    MEMBERS_MAX,
+    MENTIONS_MAX,
+    PRIVATE,
+    PUBLIC,
+    READERS_MAX,
+    RUNS_MAX,
+    ImportProgress,
+    Reader,
+    RoomDetails,
+)  # fmt: skip
 from chat.state.room_directory import is_public
 from chat.state.settings import Settings
 from chat.state.snapshot.rows import Copied, Part, Row, read
@@ -34,7 +46,17 @@ MEMBERS_A_ROW = 500  # of 64 code points each: half of what a row may have
 _FORGOTTEN_HEAD = 3  # numbers in the first row of forgotten rooms
 _NO_MEMBERS: frozenset[str] = frozenset()
 
-_settings, _reader = row_reader(Settings), row_reader(Reader)
+
+class _Import(NamedTuple):
+    """A row of an import."""
+
+    room: str
+    source: str
+    messages: int
+    runs: tuple[tuple[int, int], ...]
+
+
+_settings, _reader, _import = row_reader(Settings), row_reader(Reader), row_reader(_Import)
 _details, _revision = row_reader(RoomDetails), row_reader(Revision)
 _user, _token, _invite, _ticket = row_reader(User), row_reader(Token), row_reader(Invite), row_reader(Ticket)
 
@@ -296,6 +318,30 @@ def _restore_reader(tables: Tables, row: object, index: int) -> None:
     readers[tables.users[user].name] = reader
 
 
+# --- imports: the rooms, and in each its imports, in the order in which they began
+
+
+def _copy_imports(tables: Tables) -> list[Row]:
+    return [
+        (room, source, progress.messages, progress.runs)
+        for room, imports in tables.imports.items()
+        for source, progress in imports.items()
+    ]
+
+
+def _restore_import(tables: Tables, row: object, index: int) -> None:
+    name, source, messages, runs = _import(row)
+    progress = ImportProgress(messages, runs)
+    # Whether the room exists is looked at once its posts are read: it may have no details.
+    imports = tables.imports.setdefault(tables.rooms.by_name[name].name, {})
+    numbers, ids = [number for number, _ in progress.runs], [id for _, id in progress.runs]
+    _require(source not in imports and len(imports) < IMPORTS_MAX and 0 < len(progress.runs) <= RUNS_MAX)
+    _require(all(a < b and id + b - a < next_id for (a, id), (b, next_id) in pairwise(progress.runs)))
+    _require(0 < numbers[0] <= numbers[-1] <= progress.messages and (numbers[0] == 1 or len(progress.runs) == RUNS_MAX))
+    _require(ids[0] > 0 and progress.id_of(progress.messages) <= tables.rooms.by_name[name].newest_id)
+    imports[source] = progress
+
+
 # --- forgotten rooms: two numbers for all of them, then a hash and an Id for each that had messages
 
 
@@ -338,6 +384,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("TurnedPrivate", _copy_turned_private, _restore_turned_private),
     Section("Looks", _copy_looks, _restore_looks),
     Section("Readers", _copy_readers, _restore_reader),
+    Section("Imports", _copy_imports, _restore_import),
     Section("Erased", _copy_erased, _restore_erased),
     Section("Forgotten", _copy_forgotten, _restore_forgotten),
 )

@@ -4,7 +4,7 @@ import pytest
 
 from chat import commands
 from chat.auth.token_activity import TokenActivity
-from chat.commands import OPERATOR, Actor, Post, decode, encode
+from chat.commands import LEVEL, OPERATOR, Actor, Post, decode, encode
 from chat.commands.accounts import CreateInvite, RecordTokenUse
 from chat.commands.cluster import Expire, ExpireCredentials, Forget, SetAuth, SetSettings
 from chat.commands.rooms import ChangeRoom
@@ -57,12 +57,12 @@ class Kept:
 
 
 def test_a_command_that_a_member_does_not_know_is_not_proposed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(commands._LEVELS, Forget, 2)
+    monkeypatch.setitem(commands._LEVELS, Forget, LEVEL + 1)
     kept = Kept()
     kept.post("c1")
     kept.passes(2 * CLIENT_IDS_KEPT_S)
     assert kept.proposed() == []
-    kept.replica.level = 2
+    kept.replica.level = LEVEL + 1
     kept.passes(FORGET_EVERY_S)
     assert [type(command) for command in kept.proposed()] == [Forget]
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from chat import commands
+from chat.commands import LEVEL
 from chat.commands.posts import DeletePost, EditPost, React
 from chat.errors import Problem
 from chat.services.export import GROUP_POSTS, PIECE_BYTES
@@ -161,7 +162,7 @@ def test_a_cluster_with_an_older_member_refuses_and_proposes_nothing(
     chat: ChatClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for kind in (EditPost, DeletePost, React):
-        monkeypatch.setitem(commands._LEVELS, kind, 2)
+        monkeypatch.setitem(commands._LEVELS, kind, LEVEL + 1)
     for answer in (edited(chat), chat.delete(f"{POST}?user=ann"), chat.open("PUT", f"{HEART}?user=ann")):
         assert problem(answer) == (409, "level_too_low")
     assert len(chat.replica.proposed) == 1

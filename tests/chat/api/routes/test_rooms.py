@@ -4,6 +4,7 @@ import pytest
 
 from chat import commands
 from chat.api.query import percent_encoded
+from chat.commands import LEVEL
 from chat.commands.rooms import ChangeRoom, CreateRoom, DeleteRoom
 from tests.chat.chat_client import GENERAL, ChatClient, ids, links, refused
 from tests.support.fake_replica import FIRST_INDEX
@@ -237,8 +238,8 @@ def test_a_room_keeps_posts_for_so_long_and_what_a_change_does_not_name_stays() 
 def test_a_change_that_a_member_would_not_know_is_a_409_and_nothing_is_proposed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(commands._LEVELS, DeleteRoom, 2)
-    monkeypatch.setitem(commands._LEVELS, ChangeRoom, 2)
+    monkeypatch.setitem(commands._LEVELS, DeleteRoom, LEVEL + 1)
+    monkeypatch.setitem(commands._LEVELS, ChangeRoom, LEVEL + 1)
     chat = ChatClient()
     chat.fill(1)
     for answer in (chat.delete(), chat.configure(None)):
@@ -247,7 +248,7 @@ def test_a_change_that_a_member_would_not_know_is_a_409_and_nothing_is_proposed(
         assert answer.json["code"] == "level_too_low"
     assert len(chat.replica.proposed) == 1
     assert chat.post().status_code == 201
-    chat.replica.level = 2
+    chat.replica.level = LEVEL + 1
     assert chat.delete().status_code == 204
 
 
@@ -448,8 +449,8 @@ def test_what_needs_accounts_is_a_409_in_the_open_mode() -> None:
 def test_while_a_member_knows_no_more_rooms_are_deleted_and_not_made_or_described(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(commands._LEVELS, CreateRoom, 2)
-    monkeypatch.setitem(commands._LEVELS, ChangeRoom, 2)
+    monkeypatch.setitem(commands._LEVELS, CreateRoom, LEVEL + 1)
+    monkeypatch.setitem(commands._LEVELS, ChangeRoom, LEVEL + 1)
     chat = ChatClient()
     chat.fill(1)
     for answer in (

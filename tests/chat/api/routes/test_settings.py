@@ -5,6 +5,7 @@ import json
 import pytest
 
 from chat import commands
+from chat.commands import LEVEL
 from chat.commands.cluster import SetSettings
 from chat.state.settings import LOGIN, Settings
 from chat.state.tables import Tables
@@ -104,7 +105,7 @@ def test_what_cannot_be_set_names_its_field_and_is_not_proposed(body: bytes, fie
 
 
 def test_members_that_do_not_know_it_yet_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(commands._LEVELS, SetSettings, 2)
+    monkeypatch.setitem(commands._LEVELS, SetSettings, LEVEL + 1)
     chat = ChatClient()
     answer = chat.open("PATCH", "/settings", b'{"MaxRooms":9}')
     assert answer.status_code == 409

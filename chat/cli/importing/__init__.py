@@ -1,0 +1,1 @@
+"""`raft-chat import`: put the messages of an export into a room."""
