@@ -16,6 +16,7 @@ from werkzeug.test import Client
 from chat.auth.secrets import TOKEN
 from chat.commands import Actor
 from raft.core.configuration import AddMember, RemoveMember
+from raft.storage.segment import encode_void
 from tests.formats.held import GetJson, held
 from tests.formats.running import Running, running
 from tests.formats.scene import Scene, secret
@@ -24,6 +25,7 @@ from tests.support.wsgi import deferring
 HERE = Path(__file__).parent
 ADMIN = "ann1"
 NOT_KEPT = ("LOCK", "operator.json", "RESERVE")  # what a node makes anew at each start
+LEVEL = 1  # of the first release, which every later program reads
 _CLOCK_WAS_AHEAD = 1_000_000  # microseconds
 _MUCH_LATER_S = 1e6  # when nothing reads a replaced file any more
 
@@ -33,15 +35,16 @@ def make(directory: Path) -> dict[str, object]:
 
     It has several lives, so several terms: a snapshot ends the first, a checkpoint the second, and some entries follow.
     """
-    with running(directory) as node:
+    with running(directory, LEVEL) as node:
         play(node, "1")
         node.maintenance.compact(node.member.last_applied)
         for later_s in (0, _MUCH_LATER_S):  # the first one sees which files are replaced
             node.storage.sweep(time.monotonic() + later_s)
-    with running(directory) as node:
+    with running(directory, LEVEL) as node:
         ann = play(node, "2")
         node.maintenance.checkpoint()
-    with running(directory) as node:
+    write_void(directory)
+    with running(directory, LEVEL) as node:
         Scene(node.member.propose, node.member.agreed_time, "3").post(ann, "late", "After the checkpoint")
         content = held(getting(node))
     for name in NOT_KEPT:
@@ -61,6 +64,16 @@ def play(node: Running, mark: str) -> Actor:
     member.change(AddMember(other, f"http://127.0.0.1:{other}2379", False))
     member.change(RemoveMember(other))
     return ann
+
+
+def write_void(directory: Path) -> None:
+    """Put a void line in the place of a batch's opening, as a repair of a sealed segment does."""
+    path = sorted(directory.glob("log-*.jsonl"))[-3]
+    lines = path.read_bytes().splitlines(keepends=True)
+    place = next(n for n, line in enumerate(lines) if n > 1 and b' {"durable":' in line)
+    lines[place] = encode_void(len(lines[place]))
+    path.write_bytes(b"".join(lines))
+    path.with_suffix(".idx").unlink(missing_ok=True)  # the next start makes it anew
 
 
 def getting(node: Running, admin: str = ADMIN) -> GetJson:

@@ -39,13 +39,13 @@ class Running:
 
 
 @contextmanager
-def running(data_dir: Path) -> Iterator[Running]:
-    """Start on a directory, which is made if it is missing, as a sole voter; and stop."""
+def running(data_dir: Path, level: int = LEVEL) -> Iterator[Running]:
+    """Start on a directory, which is made if it is missing, as a sole voter of this level; and stop."""
     disk = RealDisk()
     lock = lock_directory(disk, data_dir)
     identity = load_or_create(disk, data_dir, ID)
     if not identity.founders:
-        identity = replace(identity, founders={ID: Founder(URL, identity.incarnation, "", LEVEL)})
+        identity = replace(identity, founders={ID: Founder(URL, identity.incarnation, "", level)})
         save(disk, data_dir, identity)
     storage = Storage.open(disk, data_dir, identity.cluster_id, must_exist=False, segment_bytes=SEGMENT_BYTES)
     # As one of several it does not wait for those that may know of later starts of its directory.
@@ -57,7 +57,7 @@ def running(data_dir: Path) -> Iterator[Running]:
 
     member = RunningMember(
         make_node(identity, storage.recovered, Settings(heartbeat_ms=20, election_timeout_ms=40), random.Random()),
-        storage, state, identity, advertise="", level=LEVEL,
+        storage, state, identity, advertise="", level=level,
         save_identity=lambda changed: save(disk, data_dir, changed),
         on_end=lambda why, code: failures.append(why), rewrite=rewrite,
     )  # fmt: skip

@@ -23,6 +23,7 @@ from chat.commands.accounts import (
     RevokeTokens,
 )
 from chat.commands.cluster import Expire, ExpireCredentials, Forget, ForgetRooms, SetAuth, SetSettings
+from chat.commands.imports import ImportedPost, ImportPost
 from chat.commands.posts import DeletePost, EditedPost, EditPost, MarkRead, Pin, React, Tombstone
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DeleteRoom
 from chat.state.results import Posted, Refusal, TokenMade, UserMade
@@ -71,6 +72,7 @@ class Scene:
         self._invites(anns)
         self._rooms(anns, bobs)
         self._posts(anns, bobs)
+        self._import(anns)
         self._what_goes(anns)
         return anns
 
@@ -157,6 +159,17 @@ class Scene:
         for id, on in ((1, True), (2, True), (2, False)):
             self.do(Pin(ann, general, id, on))
         self.do(MarkRead(((ann.by, general, 3), (bob.by, general, 5))))
+
+    def _import(self, ann: Actor) -> None:
+        room, at = "imported" + self._mark, 1_600_000_000_000_000
+        self.do(CreateRoom(ann, room, "public", looks=room))
+        posts = (
+            (ImportedPost("zoë", "From elsewhere", "e-1"), (("👍", ("yan", "zoë")),), True),
+            (ImportedPost("yan", "An edited answer", "e-2", reply_to=1, edited_at=at + 5_000_000), (), False),
+            (ImportedPost("yan", "", "e-3", deleted=True), (), False),
+        )
+        for number, (post, reactions, pinned) in enumerate(posts, 1):
+            self.do(ImportPost(ann, room, "elsewhere.ndjson", number, reactions, pinned, at + number, post))
 
     def _what_goes(self, ann: Actor) -> None:
         m = self._mark

@@ -126,7 +126,7 @@ def test_a_sound_directory_is_told_in_lines(directory: Path, doctor: Doctor) -> 
         f"The log goes up to index {last} in term 1; up to index {known} it is known to be committed.",
         f"At index {known} there are {MESSAGES} messages in 1 room, and 0 users.",
         "Member 1 votes: http://127.0.0.1:12379.",
-        "The cluster uses level 1.",
+        f"The cluster uses level {LEVEL}.",
         f"The directory has {size:,} bytes, with {count} segments, 1 snapshot and 1 checkpoint.",
         "A start would begin.",
         "All is sound.",
