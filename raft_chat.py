@@ -307,6 +307,8 @@ class NodeProcess:
             reserve=self._reserve, frees=frees_space, damage=self._damage, on_notice=self._noticed,
             version=program_version(),
             secret=self._secret, certificates=self._certificates, is_guarded=options.has_guarded_peers,
+            mark=(self._disk, options.data_dir),
+            on_set_aside=self._close_sockets,
         )  # fmt: skip
         hub = Hub(lambda: history(member), limits=hub_limits())
         hub.start()
@@ -385,6 +387,11 @@ class NodeProcess:
         """Return how many lines of each stream were lost."""
         access = self._access_log
         return {"stderr": self._log.lost} | ({} if access is None else {"stdout": access.lost})
+
+    def _close_sockets(self, index: int) -> None:
+        """Have clients go on at another node: this one's state differs from the others' at log index `index`."""
+        if self._hub is not None:
+            self._hub.skip_to(index)
 
     def _flush(self) -> None:
         if self._member is not None:

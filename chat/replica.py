@@ -38,6 +38,10 @@ class Replica(Protocol):
     def leads(self) -> bool:
         """True if this member leads, as far as it knows."""
 
+    @property
+    def is_set_aside(self) -> bool:
+        """True if this member's state differs from the others': it answers no reads, until it has a new state."""
+
     def agreed_time(self) -> int:
         """The log's time in microseconds since 1970, which everything with a life is aged by (raft/engine/clocks.py).
 

@@ -19,6 +19,7 @@ compacted entries gets that snapshot (paper §7).
 - `engine/`: the one lock around the Node, and the threads beside it: ticks, group commit, applying, replication,
   forwarding, clocks.
 - `compaction/`: when the log is checkpointed or compacted, and the child process that does it.
+- `digest/`: comparing the state with the other members', and getting it anew from the leader where it differs.
 - `cluster/`: creating and joining a cluster, changing its membership, and `RunningMember`, which joins all parts
   behind the few calls that the chat needs.
 

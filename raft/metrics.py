@@ -7,7 +7,7 @@ a count without its part of the sum, never a wrong count.
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -55,3 +55,5 @@ class MemberMetrics:
     log_live_bytes: int
     compactions: int
     disk_free_bytes: int | None
+    # By member that was compared: whether its state differs from the others'.
+    state_mismatches: Mapping[int, bool] = field(default_factory=dict)

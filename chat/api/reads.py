@@ -70,7 +70,7 @@ class Reads:
 
     def answer(self, request: Request, read: Read) -> Response | Deferred | Detached:
         """Answer a read, now or deferred.  Raises what `render` raises."""
-        if read.stale and not self._knows_mode():
+        if read.stale and (self._replica.is_set_aside or not self._knows_mode()):
             read = replace(read, stale=False)
         if read.stale and request.state.guarded and self._replica.contact_age_s() > STALE_S_MAX:
             raise _no_recent_leader()

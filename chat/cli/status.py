@@ -94,6 +94,20 @@ def _headline(cluster: Cluster) -> Iterator[str]:
         yield f"member {cluster['Id']} knows no leader: it reaches no majority of the nodes, or there is an election"
     if cluster.get("Damage"):
         yield f"member {cluster['Id']} has found damage in its files; its log says where"
+    yield from _differences(cluster.get("StateDigest"))
+
+
+def _differences(compared: object) -> Iterator[str]:
+    """The members whose state differs from the others'."""
+    if not isinstance(compared, dict):
+        return
+    for name, what in (
+        ("Differing", "the state of member {} differs from a majority's; it serves nobody until it has a new one"),
+        ("Undecided", "the states of members {} differ, and no majority agrees; see the logs"),
+    ):
+        members = compared.get(name)
+        if isinstance(members, list) and members:
+            yield what.format(", ".join(escaped(_said(member)) for member in members))
 
 
 def _rows(cluster: Cluster) -> Iterator[Row]:

@@ -60,9 +60,13 @@ LOST_LINES = Metric(
     "output_lines_lost_total", COUNTER, "Lines that nobody read in time: of the log, on stderr, and of the access log.",
     ("stream",),
 )  # fmt: skip
+STATE_MISMATCH = Metric(
+    "raft_state_digest_mismatch", GAUGE, "1 if a member's state differs from the others', else 0.", ("member",)
+)
 DISK_FREE = Metric("disk_free_bytes", GAUGE, "Free space on the disk of the data directory.")
 
 METRICS: Final = (
     *PROCESS, BUILD, REQUESTS, REQUEST_DURATION, WEBSOCKETS, FRAMES, CLOSED, POSTS, TERM, COMMIT, APPLIED, LEADER,
     LEADER_CHANGES, FSYNC, APPEND, CONTACT, PROPOSALS, LOG, LOG_LIVE, COMPACTIONS, DISK_FREE, LOST_LINES,
+    STATE_MISMATCH,
 )  # fmt: skip

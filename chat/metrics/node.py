@@ -94,5 +94,8 @@ def _add_member(page: Page, member: MemberMetrics) -> None:
     page.one(catalogue.LOG, member.log_bytes)
     page.one(catalogue.LOG_LIVE, member.log_live_bytes)
     page.one(catalogue.COMPACTIONS, member.compactions)
+    page.begin(catalogue.STATE_MISMATCH)
+    for id, differs in sorted(member.state_mismatches.items()):
+        page.add(differs, id)
     if member.disk_free_bytes is not None:
         page.one(catalogue.DISK_FREE, member.disk_free_bytes)

@@ -102,7 +102,8 @@ class Subscription:
         self._hub.unsubscribe(self._connection)
         self._rooms = rooms
         self._limited = iter(())
-        if self._state.guarded and self._replica.contact_age_s() > STALE_S_MAX:
+        is_behind = self._state.guarded and self._replica.contact_age_s() > STALE_S_MAX
+        if is_behind or self._replica.is_set_aside:
             self._connection.close(CloseCode.TRY_AGAIN_LATER, "this node is behind")
             return
         self._awaited = None

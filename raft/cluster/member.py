@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from random import Random
 
 from raft.cluster.admin import Administration
@@ -21,7 +22,18 @@ from raft.core.configuration import Change
 from raft.core.entries import command_of_verified
 from raft.core.log import Log
 from raft.core.node import Node, Role, Settings
-from raft.core.raft_messages import Command, HardState, InstallSnapshot, Request
+from raft.core.raft_messages import (
+    AppendEntries,
+    Command,
+    HardState,
+    InstallSnapshot,
+    Request,
+    RequestVote,
+    TimeoutNow,
+)
+from raft.digest.set_aside import Phase, SetAside
+from raft.digest.state_digest import StateCopies
+from raft.digest.watch import DigestWatch
 from raft.engine.applier import Applier
 from raft.engine.clocks import Clocks
 from raft.engine.damage import Damage
@@ -65,6 +77,8 @@ from raft.rpc.calls import (
     SnapshotChunk,
     SnapshotChunkReply,
     TransferLeadership,
+    WantSnapshot,
+    WantSnapshotReply,
 )
 from raft.rpc.cluster_secret import ClusterSecret
 from raft.rpc.codec import Answer, Call
@@ -73,6 +87,7 @@ from raft.rpc.peer_auth import (
 )
 from raft.rpc.peer_certificates import PeerCertificates
 from raft.rpc.peer_client import Addresses
+from raft.storage.disk import Disk
 from raft.storage.identity import Identity
 from raft.storage.log_store import Recovered, Storage
 from raft.storage.reserve import Reserve
@@ -125,6 +140,8 @@ class RunningMember:
         secret: ClusterSecret | None = None,
         certificates: PeerCertificates | None = None,
         is_guarded: bool = True,
+        mark: tuple[Disk, Path] | None = None,
+        on_set_aside: Callable[[int], None] = lambda index: None,
     ) -> None:
         """Put the parts together.
 
@@ -134,6 +151,8 @@ class RunningMember:
         called with (member, what its application tells), by any thread; it must not block.  `version`: of this program,
         for operators.  `secret`: the cluster's, which the others have to prove.  `certificates`: of
         peers, to connect with.  `is_guarded`: other nodes may be on other machines (Administration).
+        `mark`: the disk and the directory where it is kept that this member is set aside.
+        `on_set_aside` is called with the last applied index when it is; it must not block.
 
         Raises StartRefused: the log may hold entries beyond the level.
         """
@@ -155,7 +174,8 @@ class RunningMember:
         self._addresses, self._damage = Addresses(listed, secret, certificates), damage or Damage()
         proposals = Proposals(self.id, identity.boot)
         self._contact, self._clocks = LeaderContact(), Clocks(self.id)
-        self._applier = Applier(node_lock, storage, machine, proposals, own.follow)
+        self._copies = StateCopies()
+        self._applier = Applier(node_lock, storage, machine, proposals, own.follow, self._copies)
         self._peers = Peers(
             node_lock, storage, own, self._contact, self._addresses, self._damage,
             election_timeout_ms=timeout_ms, append_bytes_max=settings.append_bytes_max,
@@ -174,6 +194,7 @@ class RunningMember:
         self._readiness = Readiness(
             node_lock, self._contact, self._damage, applied=lambda: self.last_applied,
             is_full=self._driver.group_commit.is_full, election_timeout_s=self._timeout_s,
+            is_set_aside=lambda: self.is_set_aside,
         )  # fmt: skip
         self._administration = Administration(
             self.id, node_lock, self._applier, self._new_leader, self._stopping, self._clocks,
@@ -184,7 +205,7 @@ class RunningMember:
             timeout_s=self._timeout_s,
         )  # fmt: skip
         self._version = version
-        self._reports = MemberReports(self._own_report)
+        self._reports = MemberReports(self._told_report)
         self._notices = Notices(
             node_lock, own, on_notice, self._clocks.heard, self._addresses,
             self._reports.encode_own, self._reports.heard,
@@ -193,10 +214,19 @@ class RunningMember:
         self._snapshot_refused = ""  # why, as last logged
         self._log_maintenance = self._make_log_maintenance(machine, rewrite, compact_bytes) if rewrite else None
         maintenance = self._log_maintenance
+        self._set_aside = SetAside(
+            self.id, node_lock, self._applier, storage, self._new_leader(),
+            maintenance.hold if maintenance else lambda is_held: None, mark, on_set_aside,
+        )  # fmt: skip
+        self._watch = DigestWatch(
+            self.id, self._applier, self._copies, self._set_aside,
+            lambda: node_lock.read(lambda node: node.configuration), self._reports.of,
+        )  # fmt: skip
         self._metrics = MetricsCollector(
             node_lock, self._contact, storage, self._peers, proposals, applied=lambda: self.last_applied,
             live_bytes=lambda: maintenance.live_bytes() if maintenance else machine.live_bytes,
             compactions=lambda: maintenance.compactions if maintenance else 0,
+            state_mismatches=lambda: self._watch.mismatches(),
         )  # fmt: skip
 
     def _make_log_maintenance(self, machine: StateMachine, rewrite: Rewrite, compact_bytes: int) -> LogMaintenance:
@@ -226,6 +256,7 @@ class RunningMember:
             ("raft-read", self._forwarder.run_reads),
             ("raft-removal", partial(self._removal_check.run, self._stopping)),
             ("raft-gossip", partial(self._notices.run, self._stopping)),
+            ("raft-digest", partial(self._watch.run, self._stopping)),
         ]
         if self._reserve is not None:
             runs.append(("raft-reserve", partial(self._reserve.maintain, self._stopping, self._reserve_tried)))
@@ -274,6 +305,7 @@ class RunningMember:
         self._stopping.set()
         self._peers.close()
         self._notices.close()
+        self._copies.close()
         for part in (self._forwarder, self._driver.group_commit, self._applier):
             part.stop()
         deadline_s = time.monotonic() + timeout_s
@@ -359,6 +391,11 @@ class RunningMember:
     def leads(self) -> bool:
         """Return whether this member leads, as far as it knows."""
         return self._node_lock.leader_id == self.id
+
+    @property
+    def is_set_aside(self) -> bool:
+        """Return whether this member answers no reads, because its state differs from the others'."""
+        return self._set_aside.phase is not Phase.SERVES
 
     def agreed_time(self) -> int:
         """Return the log's time in microseconds since 1970, for what goes by age (clocks.py).
@@ -447,6 +484,16 @@ class RunningMember:
             report["DiskFreeBytes"] = free_bytes
         return report
 
+    def _told_report(self) -> Report:
+        return {**self._own_report(), **self._watch.report()}
+
+    def _shown_report(self, id: int) -> dict[str, object]:
+        """The report of another member, without what members compare only among themselves."""
+        report = self._reports.of(id)
+        for name in ("StateDigests", "StateDoubt"):
+            report.pop(name, None)
+        return report
+
     def _status_locked(self, node: Node) -> dict[str, object]:
         members = []
         self._reports.forget_all_but(frozenset(node.configuration.members))
@@ -454,7 +501,7 @@ class RunningMember:
         for id, member in sorted(node.configuration.members.items()):
             shown: dict[str, object] = {"Id": id, "Url": member.url, "Voting": member.voting}
             shown |= {"Advertise": member.advertise, "Level": member.level}
-            shown |= {**self._own_report(), "HeardMs": 0} if id == self.id else self._reports.of(id)
+            shown |= {**self._own_report(), "HeardMs": 0} if id == self.id else self._shown_report(id)
             if id in offsets_ms:
                 shown["ClockOffsetMs"] = offsets_ms[id]
             if node.role is Role.LEADER:
@@ -474,6 +521,7 @@ class RunningMember:
             "ClusterId": self.cluster_id,
             "Members": members,
             **({"Damage": damage} if damage else {}),
+            **self._watch.status(),
         }
 
     def metrics(self) -> MemberMetrics:
@@ -538,12 +586,25 @@ class RunningMember:
                 done(self.hello())
             case Notice():
                 done(self._notices.take(call))
+            case WantSnapshot():
+                done(self._serve_want_snapshot(call))
             case RecordedBoot():
                 self._own.take_recorded_boot(call)
             case SnapshotChunk():
                 done(self._take_chunk(call))
-            case _:
+            case RequestVote() | AppendEntries() | InstallSnapshot() | TimeoutNow():
                 self._step(call, done)
+
+    def _serve_want_snapshot(self, call: WantSnapshot) -> WantSnapshotReply:
+        if self._log_maintenance is None:
+            return WantSnapshotReply(False)
+        try:
+            self._node_lock.act(lambda node: node.want_snapshot(call.source, call.above))
+        except NotLeader:
+            return WantSnapshotReply(False)
+        if self._storage.base_index <= call.above:
+            self._log_maintenance.want(call.above)
+        return WantSnapshotReply(True)
 
     def _step(self, call: Request, done: Callable[[Answer], None]) -> None:
         try:
@@ -555,7 +616,8 @@ class RunningMember:
             raise self._own.end_diverged(error) from None
 
     def _take_chunk(self, chunk: SnapshotChunk) -> SnapshotChunkReply:
-        if self._node_lock.read(lambda node: node.holds(chunk.last_included_index, chunk.last_included_term)):
+        index, term = chunk.last_included_index, chunk.last_included_term
+        if self._node_lock.read(lambda node: node.holds(index, term) and not node.awaits_snapshot(index)):
             return SnapshotChunkReply(chunk.bytes_total)
         try:
             return self._incoming_snapshots.take(chunk)
@@ -567,8 +629,12 @@ class RunningMember:
 
     def _install(self, call: InstallSnapshot, done: Callable[[Answer], None]) -> None:
         snapshot = call.snapshot
-        lacks = self._node_lock.read(lambda node: not node.holds(snapshot.index, snapshot.term))
-        received = lacks and self._incoming_snapshots.complete(call.source, snapshot)
+        lacks, is_awaited = self._node_lock.read(
+            lambda node: (not node.holds(snapshot.index, snapshot.term), node.awaits_snapshot(snapshot.index))
+        )
+        received = (lacks or is_awaited) and self._incoming_snapshots.complete(call.source, snapshot)
+        if received and not lacks:
+            received = self._set_aside.place(snapshot)
         try:
             self._driver.serve(call.request, replace(call, received=received), done)
         finally:

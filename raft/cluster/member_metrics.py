@@ -26,8 +26,13 @@ class MetricsCollector:
         applied: Callable[[], int],
         live_bytes: Callable[[], int],
         compactions: Callable[[], int],
+        state_mismatches: Callable[[], dict[int, bool]] = dict,
     ) -> None:
-        """`applied()`: the last applied index; `live_bytes()`: of a log without garbage."""
+        """`applied()`: the last applied index; `live_bytes()`: of a log without garbage.
+
+        `state_mismatches()`: for each member that was compared, whether its state differs.
+        """
+        self._state_mismatches = state_mismatches
         self._node_lock = node_lock
         self._contact = contact
         self._storage = storage
@@ -62,6 +67,7 @@ class MetricsCollector:
             log_live_bytes=self._live_bytes(),
             compactions=self._compactions(),
             disk_free_bytes=self._storage.free_bytes(),
+            state_mismatches=self._state_mismatches(),
         )
 
     def _look(self, node: Node) -> tuple[int, int, bool, dict[int, float]]:

@@ -17,8 +17,8 @@ from typing import Final
 from raft.core.configuration import MEMBERS_MAX
 from raft.rpc.codec import NUMBER_MAX
 
-TEXTS: Final = {"Role": 16, "Version": 64}  # with their longest lengths
-NUMBERS: Final = ("Term", "LastApplied", "DiskFreeBytes")
+TEXTS: Final = {"Role": 16, "Version": 64, "StateDigests": 300}  # with their longest lengths
+NUMBERS: Final = ("Term", "LastApplied", "DiskFreeBytes", "StateDoubt")
 
 Report = dict[str, str | int]
 

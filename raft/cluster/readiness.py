@@ -30,15 +30,20 @@ class Readiness:
         applied: Callable[[], int],
         is_full: Callable[[], bool],
         election_timeout_s: float,
+        is_set_aside: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`applied()`: the last applied index; `is_full()`: the disk has no room."""
+        """`applied()`: the last applied index; `is_full()`: the disk has no room.
+
+        `is_set_aside()`: the state differs from the other nodes'.
+        """
         self._node_lock = node_lock
         self._contact = contact
         self._damage = damage
         self._applied = applied
         self._is_full = is_full
         self._timeout_s = election_timeout_s
+        self._is_set_aside = is_set_aside
         self._clock = clock
         self._goal_lock = threading.Lock()
         self._goal = 0  # an index that was committed at `_goal_s`
@@ -52,6 +57,7 @@ class Readiness:
             ("caught-up", self._why_behind(committed)),
             ("log", "a file of this node is damaged" if self._damage.found() else ""),
             ("disk", self._why_no_disk(write_s)),
+            ("state", "the state of this node differs from the other nodes'" if self._is_set_aside() else ""),
         ]
 
     def _look(self, node: Node) -> tuple[int, float, int, float]:

@@ -46,6 +46,11 @@ class StartingMember:
         """Raise Unavailable."""
         raise self._unavailable()
 
+    @property
+    def is_set_aside(self) -> bool:
+        """Return False: there is no state yet."""
+        return False
+
     def contact_age_s(self) -> float:
         """Return infinity: no leader was heard."""
         return math.inf

@@ -117,6 +117,8 @@ class LogMaintenance:
         self._is_full = is_full
         self._ended_at = 0  # the last index of a segment that was ended for a full disk
         self._marks: deque[_Mark] = deque()  # ascending; of the last WAIT_ENTRIES
+        self._wanted_above = 0  # a member has asked for a snapshot above this index; 0: none
+        self._is_held = False  # the state in memory is wrong: no document is made of it
         self.compactions = 0  # of this process
         self._off = (0, 1.0)  # the last compaction's index, and its live bytes divided by the estimate
         # (index, time noted): the last log index of each segment with deletions, until it is compacted.
@@ -127,6 +129,14 @@ class LogMaintenance:
         self._not_before_s = 0.0
         self._stopping = threading.Event()
 
+    def want(self, above: int) -> None:
+        """Compact the log soon, up to an index above this one, for a member that needs such a snapshot; any thread."""
+        self._wanted_above = max(self._wanted_above, above)
+
+    def hold(self, is_held: bool) -> None:
+        """Make no checkpoint and no snapshot while the state in memory is wrong; any thread."""
+        self._is_held = is_held
+
     def run(self, stopping: threading.Event) -> None:
         """Run the thread."""
         self._stopping = stopping
@@ -136,7 +146,7 @@ class LogMaintenance:
                 self._storage.keep_indexes()
             self.mark(time.monotonic())
             self.note_erased(time.monotonic())
-            if time.monotonic() >= self._not_before_s:
+            if time.monotonic() >= self._not_before_s and not self._is_held:
                 self.run_due()
 
     def _is_idle(self) -> bool:
@@ -175,13 +185,14 @@ class LogMaintenance:
         with closing(self._storage.write_checkpoint(document)) as steps:
             for _ in steps:
                 self._pause()
-                if self._stopping.is_set():
+                if self._stopping.is_set() or self._is_held:
                     raise RewriteStopped
 
     def finish(self) -> None:
         """Write a last checkpoint, after the thread has ended and nothing is applied any more, if it is quick."""
         self._storage.keep_indexes()
-        document = self._applier.document() if self._checkpoint_is_due(quiet=True) else None
+        is_due = not self._is_held and self._checkpoint_is_due(quiet=True)
+        document = self._applier.document() if is_due else None
         if document is None:
             return
         end_s = time.monotonic() + FINISH_S
@@ -238,6 +249,11 @@ class LogMaintenance:
         """Return up to which index to compact, also for a full disk; 0: not at all."""
         if self._is_full():
             return self._freeing_due()
+        if self._wanted_above:
+            if self._storage.base_index > self._wanted_above:
+                self._wanted_above = 0
+            elif self._applier.last_applied > self._wanted_above:
+                return self._applier.last_applied
         return self._compaction_due() or (self._freeing_due() if self._has_full() else 0)
 
     def _has_full(self) -> bool:
@@ -307,6 +323,8 @@ class LogMaintenance:
         """Replace the log up to `up_to`, which is applied, by a snapshot.  Raises RewriteFailed."""
         began_s = time.monotonic()
         meta = self._rewrite(up_to, self._mark_if_due)
+        if self._is_held:  # it was made of a document that may be wrong too
+            raise RewriteStopped
         before = self._storage.bytes_on_disk  # read now: entries written meanwhile count before and after
         try:
             self._storage.adopt(meta, self._pause)

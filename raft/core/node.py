@@ -26,6 +26,11 @@ Rules kept here, by name of their source:
 - A member whose disk is full accepts and acknowledges only what its reserve holds, and says so.  A leader whose disk is
   full transfers leadership if a majority has room.  If no majority has room, a leader accepts only commands that free
   space.
+- A member whose state differs from the others' (`bar`) does not campaign, and hands leadership over.  Its log is sound,
+  so it votes, and what it acknowledges counts.  Only if no leader is heard for BARRED_TIMEOUTS it campaigns, since
+  the others may lack entries that it holds; it hands over as soon as they have them.
+- A follower may ask for a snapshot though its log goes on without one (`want_snapshot`): it needs the state in it.
+  The snapshot takes the place of a prefix of its log then, and removes nothing that it has acknowledged (Raft §7).
 """
 
 from collections import deque
@@ -72,6 +77,8 @@ LISTEN_MS = 2_000  # to hear a leader: it calls every member at each heartbeat, 
 _ROUNDING_MS = 0.001  # sums of ticks may fall short of a heartbeat by this
 _NO_MEMBERS = Configuration({})
 _NO_ROOM = "no majority of the nodes has room on its disk; nothing was changed"
+BARRED_TIMEOUTS = 10  # election timeouts without a leader before a barred member campaigns
+BARRED_LEADS_TIMEOUTS = 4  # election timeouts in which a barred leader hands over; then it steps down
 REMOVED_TIMEOUTS = 4  # election timeouts during which a removed member is still told that it was removed
 
 
@@ -173,6 +180,8 @@ class Node:
 
         self._ticked_ms: float | None = None
         self._clock_ms = 0.0  # grows by at most a heartbeat a tick
+        self._barred_ms: float | None = None  # since when this member is barred, or leads so
+        self._wants_above = 0  # a snapshot above this index is wanted, although the log may hold its last entry
         self._leader_contact_ms = float("-inf")
         self._election_deadline_ms = 0.0
         self._listens_until_ms = LISTEN_MS if generation else 0.0
@@ -284,6 +293,14 @@ class Node:
     def holds(self, index: int, term: int) -> bool:
         """Return whether this log holds that committed entry.  If it does, a snapshot that ends there is of no use."""
         return index <= self.commit_index or self.log.term_at(index) == term
+
+    def awaits_snapshot(self, index: int) -> bool:
+        """Return whether this member has asked for a snapshot, and one up to `index` will do."""
+        return 0 < self._wants_above < index
+
+    def holds_durably(self, index: int, term: int) -> bool:
+        """Return whether that entry is committed and durable here, so that a snapshot may replace the log up to it."""
+        return index <= min(self.commit_index, self.durable_index) and self.log.term_at(index) == term
 
     @property
     def has_committed_in_term(self) -> bool:
@@ -468,6 +485,44 @@ class Node:
             assert snapshot.index <= min(self.commit_index, self.durable_index)
             self.log.compact(snapshot.index, snapshot.term)
             self.snapshot = snapshot
+            if self.role is Role.LEADER:
+                self._send_wanted_snapshots()
+
+    def bar(self, is_barred: bool) -> None:
+        """Note that this member's state differs from the others', or does not any more: it should not lead."""
+        self._barred_ms = self._clock_ms if is_barred else None
+
+    def await_snapshot(self, above: int) -> None:
+        """Accept a snapshot above `above`, although the log goes on without one; 0: no more."""
+        self._wants_above = above
+
+    def want_snapshot(self, member: int, above: int) -> None:
+        """Send `member` the first snapshot above `above`; make sure that there will be an index for one.
+
+        Raises NotLeader.
+        """
+        self._require_leader_that_stays()
+        progress = self._progress.get(member)
+        if progress is not None:
+            progress.snapshot_above = above
+            self._send_wanted_snapshots()
+        if self.log.last_index <= above:
+            self._append([noop_entry(self.log.last_index + 1, self.current_term, self._stamp(self._time))])
+            self._replicate()
+
+    def _send_wanted_snapshots(self) -> None:
+        """Send followers the snapshot that they have asked for, if this one will do."""
+        for progress in self._progress.values():
+            if self._is_wanted(progress) and progress.mode is not Mode.SNAPSHOT:
+                progress.lost()  # an append under way may be answered or not: `_replicate` sends the snapshot
+        self._replicate()
+
+    def _is_wanted(self, progress: Progress) -> bool:
+        return (
+            bool(progress.snapshot_above)
+            and self.snapshot is not None
+            and (self.snapshot.index > progress.snapshot_above)
+        )
 
     def ready(self) -> Ready:
         """Return what the driver has to do since the last call."""
@@ -543,6 +598,8 @@ class Node:
         self.leader_id = self.id
         self._described = {id: said for id, said in self._described.items() if id == self.id}  # others' may be stale
         self._reset_leadership()
+        if self._barred_ms is not None:
+            self._barred_ms = self._clock_ms
         self._follow_configuration()
         self._append([noop_entry(self.log.last_index + 1, self.current_term, self._stamp(self._time))])
         self._begin_generation()
@@ -568,6 +625,10 @@ class Node:
         A member that is being removed may be the only reachable one that has the change, and then the others need its
         log to go on (dissertation §4.2.2).
         """
+        if self._barred_ms is not None:
+            waited_ms = self._clock_ms - max(self._barred_ms, self._leader_contact_ms)
+            if waited_ms < BARRED_TIMEOUTS * self.settings.election_timeout_ms:
+                return False
         return self.configuration.is_voter(self.id) or self.committed_configuration.is_voter(self.id)
 
     def _lacks_committed(self, last_index: int) -> bool:
@@ -776,12 +837,16 @@ class Node:
         self._hear_leader(m)
         self._require_held(m, m.acknowledged)
         last = m.snapshot.index
-        held = self.holds(last, m.snapshot.term)
-        if held:
+        in_log = self.holds(last, m.snapshot.term)
+        # A snapshot that was asked for counts once it is in its place, even if the log holds its last entry.
+        held = in_log and (m.received or not self.awaits_snapshot(last))
+        if in_log:
             self.commit_index = max(self.commit_index, last)
             self._drop_superseded_configurations()
         elif m.received:
             self._install(m.snapshot)
+        if m.received and self.awaits_snapshot(last):
+            self._wants_above = 0
         success = held or m.received
         reply = InstallSnapshotReply(self.id, m.source, self.current_term, success, last if success else 0, m.request)
         self._answer(reply, reply.match_index)
@@ -812,6 +877,8 @@ class Node:
             return
         if self.is_full and not self._transfer_target and self.majority_has_room:
             self._begin_transfer(self.best_successor())
+        if self._barred_ms is not None and not self._leave_barred(self._barred_ms):
+            return
         if self._transfer_target:
             self._continue_transfer()
         for member, until_ms in list(self._departing.items()):
@@ -828,6 +895,17 @@ class Node:
             self._send_to_full()
             self._close_round()  # members that the round waited for may have been removed, and never answer
         self._replicate(all_commits=True)
+
+    def _leave_barred(self, since_ms: float) -> bool:
+        """Hand over because this leader's state differs; step down if that fails.  Return whether it leads still."""
+        if self._clock_ms - since_ms > BARRED_LEADS_TIMEOUTS * self.settings.election_timeout_ms:
+            self._barred_ms = self._clock_ms
+            self.become_follower(self.current_term, 0)
+            return False
+        successor = self.best_successor()
+        if not self._transfer_target and successor != self.id:
+            self._begin_transfer(successor)
+        return True
 
     def _disk_hangs(self) -> bool:
         """Return whether a write takes longer than followers would wait for a leader.
@@ -895,7 +973,7 @@ class Node:
     def _send_append(self, member: int, progress: Progress) -> None:
         first, last = progress.next_index, self.log.last_index
         prev_term = self.log.term_at(first - 1)
-        if prev_term is None:
+        if prev_term is None or (progress.snapshot_above and self._is_wanted(progress)):
             self._send_snapshot(member, progress)
             return
         is_small = progress.mode is Mode.PROBE or progress.full
@@ -939,6 +1017,8 @@ class Node:
             progress.lost()  # the next tick tries again
             return
         progress.in_flight = False
+        if m.match_index > progress.snapshot_above:
+            progress.snapshot_above = 0
         self._take_match(progress, m)
         if self.role is Role.LEADER:
             self._replicate()

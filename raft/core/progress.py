@@ -37,6 +37,7 @@ class Progress:
     full: bool = False  # the follower's disk has no room, by its last answer
     catch_up_target: int = 0  # a learner's round (dissertation §4.2.1): the end of the log when the round began
     catch_up_start_ms: float = 0.0
+    snapshot_above: int = 0  # the follower has asked for a snapshot above this index; 0: it has not
 
     def sent(self, last_index: int, now_ms: float) -> None:
         """Note that an append up to `last_index` was sent."""

@@ -8,21 +8,25 @@ which is quicker than waking another one.
 In a start, and after a snapshot has replaced the log, the state comes from a state document first.
 
 A read is confirmed once the leader's index for it is applied here (dissertation §6.4).
+
+A member whose state differs from the others' (raft/digest) is frozen: it applies nothing more, and answers no reads,
+until a state from the leader takes the place of its own.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
 
 from raft.core.configuration import Configuration, decode_configuration
+from raft.core.digest_points import DigestPoints
 from raft.core.raft_messages import Entry, Kind
 from raft.engine.node_lock import Callbacks, NodeLock
 from raft.engine.proposals import Done, Proposals
 from raft.engine.queues import drain, drain_nowait
-from raft.engine.state_machine import Replicated, StateMachine
+from raft.engine.state_machine import CopyTaker, Replicated, StateMachine
 from raft.errors import InvalidMessage, RaftError, StartRefused, Unavailable
 from raft.storage.log_store import Storage
 from raft.storage.snapshot_file import Document
@@ -32,6 +36,7 @@ logger = logging.getLogger(__name__)
 APPLY_BYTES_MAX = 1 << 20  # in one batch, which is answered together
 FEW = 2  # entries that are applied faster than a thread wakes
 READ_TIMEOUT_S = 4.0  # then 503, which clients are promised within 5 s
+DIGEST_LAG_MAX = 10_000  # a member that lags by more entries takes no digests, but catches up
 DOCUMENT_TIMEOUT_S = 1.0  # a batch takes longer only in a start, or on a machine that is too busy
 
 
@@ -65,8 +70,16 @@ class Applier:
         machine: StateMachine,
         proposals: Proposals,
         on_configuration: Callable[[Configuration], None],
+        copies: CopyTaker | None = None,
     ) -> None:
-        """`on_configuration` is called by the thread that applies, with each committed configuration."""
+        """`on_configuration` is called by the thread that applies, with each committed configuration.
+
+        `copies` gets copies of the state at the log's digest points.
+        """
+        self.refusal = ""  # why nothing is read or proposed here; "" if it is.  Set and cleared by raft/digest
+        self._is_frozen = False
+        self._copies = copies
+        self._points = DigestPoints()
         self.last_applied = 0
         self._node_lock = node_lock
         self._storage = storage
@@ -136,7 +149,9 @@ class Applier:
         """Confirm these reads once `index` is applied: now, in this thread, or by the apply thread."""
         later = []
         for read in reads:
-            if max(index, read.min_index) <= self.last_applied:
+            if self.refusal and not read.from_peer:
+                read.done(Unavailable(self.refusal), 0)
+            elif max(index, read.min_index) <= self.last_applied:
                 read.done(None, index)
             else:
                 later.append((max(index, read.min_index), read))
@@ -175,6 +190,39 @@ class Applier:
             return Document(meta, self._replicated.document()) if meta.index else None
         finally:
             self._busy.release()
+
+    def digest_copy(self) -> tuple[str, int, Iterator[bytes]] | None:
+        """Return the state as it is now for a digest: the format, the log index and the pieces; None as `document`."""
+        if not self._busy.acquire(timeout=DOCUMENT_TIMEOUT_S):
+            return None
+        try:
+            index = self._replicated.meta.index
+            return (self._replicated.digest_format, index, self._replicated.digest_input()) if index else None
+        finally:
+            self._busy.release()
+
+    def freeze(self) -> int:
+        """Apply nothing more until `replace_state`, and refuse all reads; return the last applied index.
+
+        `refusal` is set before.
+        """
+        self._is_frozen = True
+        with self._busy:
+            for _, read in self._take_reads(lambda index, read: True):
+                read.done(Unavailable(self.refusal), 0)
+            return self.last_applied
+
+    def replace_state(self) -> bool:
+        """Restore the base, which is newer than the state, in place of the state, and go on; return whether it was."""
+        with self._busy:
+            if self._storage.base_index <= self.last_applied or self._commit_index < self._storage.base_index:
+                return False
+            self._restore(self._commit_index)
+            if self.last_applied < self._storage.base_index:
+                return False
+            self._is_frozen = False
+        self.wake()
+        return True
 
     # The thread
 
@@ -216,22 +264,35 @@ class Applier:
         self._queue.put(None)
 
     def _apply_up_to(self, commit_index: int) -> None:
-        if commit_index and not self.last_applied:
+        if commit_index and not self.last_applied and not self._is_frozen:
             self._restore(commit_index)
-        while self.last_applied < commit_index and not self._given_up:
+        while self.last_applied < commit_index and not self._given_up and not self._is_frozen:
             entries = self._committed(self.last_applied + 1, commit_index)
             if entries is None and commit_index < self._storage.base_index:
                 return  # the snapshot's own commit index is about to come
             if entries is None:
                 self._restore(commit_index)
                 continue
-            answers = [answer for entry in entries if (answer := self._apply(entry))]
+            answers = self._apply_all(entries, commit_index)
             self.last_applied = entries[-1].index
             with self._changed:
                 self._changed.notify_all()
             for done, result in answers:
                 done(result)
             self._machine.applied(self.last_applied)  # after the answers: this wakes a thread that would delay them
+
+    def _apply_all(self, entries: Sequence[Entry], commit_index: int) -> list[tuple[Done, object]]:
+        """Apply a batch, and copy the state at each digest point in it; return the answers to its proposers."""
+        if self._copies is None or self._points.is_within(entries[-1].time):
+            return [answer for entry in entries if (answer := self._apply(entry))]
+        answers = []
+        for entry in entries:
+            if answer := self._apply(entry):
+                answers.append(answer)
+            is_point, is_coarse = self._points.passed(entry.time)
+            if is_point and commit_index - entry.index < DIGEST_LAG_MAX and self._copies.wants(is_coarse=is_coarse):
+                self._copies.put(self._replicated.digest_format, entry.index, self._replicated.digest_input())
+        return answers
 
     def _restore(self, commit_index: int) -> None:
         """Restore the newest state document if it is ahead: the entries before it may be gone."""
@@ -251,6 +312,7 @@ class Applier:
                 else "another version of raft-chat wrote it; start that version"
             )
             raise StartRefused(f"the {what} at index {index} cannot be read: {error}; {advice}") from error
+        self._points.go_on(found.meta.time)
         self._on_configuration(self._node_lock.read(lambda node: node.committed_configuration))
         with self._changed:
             self.last_applied = index

@@ -89,6 +89,8 @@ class Forwarder:
         """Propose a command, as chat/replica.py specifies."""
         now_s = time.monotonic()
         try:
+            if self._applier.refusal:  # the answer would be the state's
+                raise Unavailable(f"{self._applier.refusal}; nothing was changed")
             if now_s < self._no_room_until_s and not self._frees(command):
                 raise DiskFull(NO_ROOM)
             waiting = self._proposals.admit(command, done, now_s)
@@ -100,6 +102,9 @@ class Forwarder:
 
     def read(self, done: Callable[[RaftError | None], None], min_index: int = 0, stale: bool = False) -> None:
         """Confirm a read, as chat/replica.py specifies."""
+        if self._applier.refusal:
+            done(Unavailable(self._applier.refusal))
+            return
         if self._reads_waiting >= READS_MAX:
             done(Unavailable("too many reads are waiting"))
             return

@@ -71,6 +71,16 @@ class StateMachine(Protocol):
         """Log index of the newest command that took a text back; 0 for none: quick to ask."""
 
 
+class CopyTaker(Protocol):
+    """The collector of the copies that are hashed (raft/digest)."""
+
+    def wants(self, *, is_coarse: bool) -> bool:
+        """Return whether a copy is wanted at a point, of a long period or not (raft/core/digest_points.py)."""
+
+    def put(self, format: str, index: int, pieces: Iterator[bytes]) -> None:
+        """Take a copy of the state at this log index; never blocks."""
+
+
 class Replicated:
     """A state machine and its sessions.  For one thread at a time."""
 

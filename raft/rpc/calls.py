@@ -54,6 +54,26 @@ class ProposeReply:
 
 
 @dataclass(frozen=True, slots=True)
+class WantSnapshot:
+    """A follower's request to the leader for a snapshot above log index `above`, whatever its log holds.
+
+    The follower needs the state in it (raft/digest/set_aside.py).  The answer comes at once, and the snapshot later, as
+    any other.
+    """
+
+    source: int
+    target: int
+    above: int
+
+
+@dataclass(frozen=True, slots=True)
+class WantSnapshotReply:
+    """The answer to a WantSnapshot.  `accepted` False: the member does not lead, or makes no snapshots."""
+
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ReadIndex:
     """A follower's question for all its waiting reads: from which index on are they linearizable (dissertation §6.4)?
 

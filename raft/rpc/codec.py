@@ -50,6 +50,8 @@ from raft.rpc.calls import (
     SnapshotChunk,
     SnapshotChunkReply,
     TransferLeadership,
+    WantSnapshot,
+    WantSnapshotReply,
 )
 from raft.rpc.handshake import Proved
 
@@ -64,10 +66,12 @@ NUMBER_MAX = 1 << 53  # the largest integer that every JSON reader keeps exact
 Call = (
     RequestVote | AppendEntries | InstallSnapshot | TimeoutNow | Propose | ReadIndex | ChangeMembership
     | TransferLeadership | AcceptClock | SnapshotChunk | Hello | Notice | RecordedBoot
+    | WantSnapshot
 )  # fmt: skip
 Answer = (
     RequestVoteReply | AppendEntriesReply | InstallSnapshotReply | TimeoutNowReply | ProposeReply | ReadIndexReply
     | ChangeMembershipReply | SnapshotChunkReply | HelloReply | NoticeReply
+    | WantSnapshotReply
 )  # fmt: skip
 
 _CALLS: tuple[type[Any], ...] = get_args(Call)

@@ -114,6 +114,11 @@ class FileSet:
         with self._lock:
             self._checkpoint = max(self._checkpoint, index)
 
+    def forget_checkpoints(self) -> None:
+        """Note that there is no checkpoint any more."""
+        with self._lock:
+            self._checkpoint = 0
+
     def name(self, slot: int) -> str:
         """Return the name of the file in a slot.  Raises LookupError if it was removed."""
         file = self._slots[slot] if slot < len(self._slots) else None

@@ -39,6 +39,7 @@ from raft.metrics import Histogram
 from raft.storage.disk import Disk, NoRoom
 from raft.storage.file_names import (
     SnapshotFile,
+    checkpoint_index,
     checkpoint_name,
     first_index_of,
     segment_name,
@@ -416,6 +417,39 @@ class Storage:
                 slot = self._files.reserve(base.file)
                 self._positions.rebase(meta.index, base.sparse, slot)
                 self._files.rebase(base.file, slot)
+
+    def adopt_received(self, meta: SnapshotMeta) -> None:
+        """Replace the log up to `meta.index`, which the log holds, by the snapshot that was received and finished.
+
+        What follows the snapshot in the log stays (Raft §7).  Any thread, one at a time, while the appending one goes
+        on.  Raises LookupError: no such snapshot was received; InvalidMessage or OSError as `adopt` does.
+        """
+        self._check_usable()
+        with self._receiver_lock:
+            receiver = self._receiver
+            if (
+                receiver is None
+                or receiver.finished() is None
+                or (receiver.index, receiver.term)
+                != (
+                    meta.index,
+                    meta.term,
+                )
+            ):
+                raise LookupError(f"no snapshot of index {meta.index} has been received")
+            self._receiver = None
+        self._disk.rename(self._data_dir / receiver.temporary_name, self._data_dir / snapshot_name(meta.index))
+        self._disk.sync_directory(self._data_dir)
+        self.adopt(meta)
+
+    def remove_checkpoints(self) -> None:
+        """Remove all checkpoints: the state in them is wrong.  Then a start goes on from the base.  Raises OSError."""
+        for name in self._disk.list(self._data_dir):
+            if checkpoint_index(name):
+                self._disk.remove(self._data_dir / name)
+        self._checkpoints.clear()
+        self._disk.sync_directory(self._data_dir)
+        self._files.forget_checkpoints()
 
     def write_checkpoint(self, document: Document) -> Generator[None, None, None]:
         """Write this state document, of what is durable here, to a file, in steps of a millisecond.

@@ -26,6 +26,7 @@ from raft.core.log import SLICE_ENTRIES_MAX
 from raft.core.node import Settings
 from raft.core.raft_messages import AppendEntries, Entry, ProposalId, SnapshotMeta
 from raft.core.urls import URL_POINTS_MAX, is_client_url, is_peer_url
+from raft.digest.state_digest import decode_digests
 from raft.engine.forwarding import FORWARD_MAX
 from raft.rpc import peer_client
 from raft.rpc.calls import Hello, Notice, Propose, Sender, SnapshotChunk
@@ -230,6 +231,9 @@ def rows() -> Iterator[Row]:
     yield of("peer: configuration", decode_configuration, lambda share: configuration(int(share * MEMBERS_MAX), 10_000))
     yield of("peer: report of a member", lambda text: member_reports.decode(text.decode()), lambda share: (
         b"[" * int(share * TEXT_POINTS_MAX)
+    ))  # fmt: skip
+    yield of("peer: digests of the state", lambda text: decode_digests(text.decode()), lambda share: (
+        b"1.1@7=aaaa " * int(share * TEXT_POINTS_MAX / 11)
     ))  # fmt: skip
     yield of("peer: picture of many users", read_node_presence, lambda share: _picture(int(share * NAMES_BYTES_MAX), 0))
     yield of("peer: picture of typing", read_node_presence, lambda share: _picture(0, int(share * TYPING_MAX)))

@@ -44,10 +44,8 @@ MISSED = (
         (
             Edit(
                 Applier._apply_up_to,
-                "answers = [answer for entry in entries if (answer := self._apply(entry))]\n"
-                "        self.last_applied = entries[-1].index\n",
-                "self.last_applied = entries[-1].index\n"
-                "        answers = [answer for entry in entries if (answer := self._apply(entry))]\n",
+                "answers = self._apply_all(entries, commit_index)\n        self.last_applied = entries[-1].index\n",
+                "self.last_applied = entries[-1].index\n        answers = self._apply_all(entries, commit_index)\n",
             ),
         ),
         test="raft/engine/test_applier.py::test_nothing_counts_as_applied_before_the_state_is_there",

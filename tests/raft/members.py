@@ -8,6 +8,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from raft.cluster.member import RunningMember, make_node
+from raft.compaction.compactor import compact
 from raft.core.node import Settings
 from raft.errors import RaftError
 from raft.rpc.cluster_secret import ClusterSecret
@@ -36,6 +37,7 @@ class Host:
         self.secret_file: Path | None = None
         self.ended: SimpleQueue[tuple[str, int]] = SimpleQueue()  # what on_end was told
         self.on_notice: Callable[[int, bytes], None] = lambda member, body: None
+        self.makes_snapshots = False  # in this process, of what it has applied
         self._disk = RealDisk()
         self._lock: Closeable | None = None
         self._storage: Storage | None = None
@@ -81,6 +83,10 @@ class Host:
             on_end=lambda why, code: self.ended.put((why, code)),
             on_notice=lambda member, body: self.on_notice(member, body),
             secret=secret,
+            rewrite=(lambda up_to, meanwhile: compact(self._disk, self.path, up_to, Memory()))
+            if self.makes_snapshots
+            else None,
+            mark=(self._disk, self.path),
         )
         endpoint = Endpoint(member.sender, member.hello, secret)
         committed = member.start()

@@ -36,6 +36,8 @@ from raft.rpc.calls import (
     SnapshotChunk,
     SnapshotChunkReply,
     TransferLeadership,
+    WantSnapshot,
+    WantSnapshotReply,
 )
 from raft.rpc.codec import NUMBER_MAX, Answer, Call
 
@@ -106,6 +108,7 @@ calls: st.SearchStrategy[Call] = st.one_of(
     st.builds(SnapshotChunk, ids, ids, numbers, numbers, numbers, numbers, chunk_lines),
     st.builds(TimeoutNow, ids, ids, numbers, numbers),
     st.builds(ReadIndex, ids, ids, numbers),
+    st.builds(WantSnapshot, ids, ids, numbers),
     st.builds(ChangeMembership, ids, ids, texts, numbers, texts, flags),
     st.builds(TransferLeadership, ids, ids, numbers),
     st.builds(AcceptClock, ids, ids),
@@ -122,6 +125,7 @@ answers: st.SearchStrategy[Answer] = st.one_of(
     st.builds(TimeoutNowReply, ids, ids, numbers),
     st.builds(ProposeReply, flags, numbers),
     st.builds(ReadIndexReply, numbers),
+    st.builds(WantSnapshotReply, flags),
     st.builds(ChangeMembershipReply, texts, texts, numbers, numbers),
     st.builds(
         HelloReply,

@@ -34,6 +34,7 @@ class FakeReplica:
         self.unavailable = False
         self.loses_answers = False  # commits, and does not know it
         self.delayed = False  # keeps proposals until `release`
+        self.is_set_aside = False
         self.holds_reads = False  # until `release_reads`
         self.on_read_held: Callable[[], None] = lambda: None
         self.on_wait: Callable[[], None] | None = None  # makes waiting worth while; without it nothing is to come

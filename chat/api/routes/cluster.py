@@ -111,6 +111,18 @@ _MEMBER = record(
         "HeardMs": integer(),
     },
 )
+_STATE_DIGEST = record(
+    {},
+    {
+        "Index": integer(),
+        "Digest": TEXT,
+        "Format": TEXT,
+        "AgreedIndex": integer(),
+        "SetAside": word("differs", "compares"),
+        "Differing": array(MEMBER_ID),
+        "Undecided": array(MEMBER_ID),
+    },
+)
 _STATUS = record(
     {
         "Id": MEMBER_ID,
@@ -126,6 +138,7 @@ _STATUS = record(
         "Members": array(_MEMBER),
         "WaitingFor": TEXT,
         "Damage": array(record({"File": TEXT, "Offset": integer()})),
+        "StateDigest": _STATE_DIGEST,
     },
 )
 _URL = Body(text(validation.URL_POINTS_MAX), content_type="text/plain")

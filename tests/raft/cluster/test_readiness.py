@@ -63,7 +63,7 @@ def follower() -> Follower:
 
 
 def test_a_follower_that_hears_its_leader_is_ready(follower: Follower) -> None:
-    assert follower.readiness.checks() == [("leader", ""), ("caught-up", ""), ("log", ""), ("disk", "")]
+    assert follower.readiness.checks() == [("leader", ""), ("caught-up", ""), ("log", ""), ("disk", ""), ("state", "")]
 
 
 def test_a_member_that_knows_no_leader_is_not_ready() -> None:

@@ -35,6 +35,7 @@ from raft.rpc.calls import (
     Sender,
     SnapshotChunk,
     TransferLeadership,
+    WantSnapshot,
 )
 from raft.rpc.cluster_secret import ClusterSecret
 from raft.rpc.codec import Answer, Call, decode_call, encode
@@ -68,6 +69,7 @@ CALLS: dict[str, Call] = {
     "TimeoutNow": TimeoutNow(2, 1, TERM),
     "RecordedBoot": RecordedBoot(2, 1, 7),
     "ReadIndex": ReadIndex(2, 1, TERM),
+    "WantSnapshot": WantSnapshot(2, 1, 7),
 }
 
 
