@@ -28,7 +28,9 @@ const store = new Store(scheduleRender);
 const announcer = new Announcer(store);
 const auth = new Auth(store, onSignedIn);
 const session = new Session(store, {
-  onPost: (room, post) => announcer.addPost(room, post),
+  onPost: (room, post) => {
+    if (post.Imported === undefined) announcer.addPost(room, post); // an import would never stop talking
+  },
   onRoomDeleted: (room) => announcer.announceDeletion(room),
   onRoomRenamed: (room) => location.replace(roomLink(room)),
   onTextReturned: (text) => {

@@ -12,6 +12,7 @@
  * @property {string} [EditedAt]  RFC 3339, UTC
  * @property {boolean} [Deleted]  then Message is empty
  * @property {Reactions} [Reactions]
+ * @property {{At: string}} [Imported]  when it was imported from an export; then PostedAt may lie before the others'
  */
 
 /** @typedef {Record<string, string[]>} Reactions  the users of each emoji */

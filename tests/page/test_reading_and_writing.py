@@ -1,5 +1,6 @@
 """Reading and writing on the page, while every node runs."""
 
+import json
 import re
 
 from playwright.sync_api import Browser, expect
@@ -46,6 +47,26 @@ def test_a_post_by_curl_appears_live(cluster: Cluster, reader: Reader) -> None:
     curl("-L", f"{cluster.nodes[1].url}/rooms/general", "-d", '{"Message": "after", "User": "bob"}')
     expect_messages(page, "before", "after")
     expect(page.locator("#announcer")).to_have_text("bob: after")
+
+
+def test_imported_messages_say_so_on_their_time_and_stand_where_they_came_whatever_their_day(
+    cluster: Cluster, reader: Reader
+) -> None:
+    cluster.post(1, "general", "before")
+    page = reader.open("/#/rooms/general")
+    expect_messages(page, "before")
+    old = {"Id": 1, "User": "ann", "Message": "long ago", "PostedAt": "2020-05-05T12:00:00Z"}
+    node = cluster.nodes[1]
+    token = f"Authorization: Bearer {node.operator_token()}"
+    curl(f"{node.url}/rooms/general/import?source=s", "-H", token, "-d", json.dumps(old))
+    cluster.post(1, "general", "after")
+    expect_messages(page, "before", "long ago", "after")
+    expect(page.locator(".day")).to_have_count(3)
+    expect(page.locator(".day").nth(1)).to_contain_text("2020")
+    title = page.locator(".post-time").nth(1).get_attribute("title")
+    assert title is not None
+    assert re.search(r"2020.*, imported .*", title)
+    expect(page.locator("#announcer")).to_have_text("ann: after")
 
 
 def test_a_post_to_another_room_is_counted_as_unread_until_it_is_read(cluster: Cluster, reader: Reader) -> None:

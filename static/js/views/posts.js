@@ -23,13 +23,16 @@ export function makePostRows(posts) {
   const rows = [];
   const today = new Date();
   let day = "";
+  /** @type {Set<string>} */
+  const days = new Set(); // an imported message may be of an earlier day than the one before it
   /** @type {Post | undefined} */
   let previous;
   for (const post of posts) {
     const date = new Date(post.PostedAt);
     const isNewDay = dayKey(date) !== day;
     day = dayKey(date);
-    if (isNewDay) rows.push(makeDayRow(date, today));
+    if (isNewDay) rows.push(makeDayRow(date, today, days.has(day) ? `${day} ${post.Id}` : day));
+    days.add(day);
     rows.push(makePostRow(post, date, !isNewDay && previous !== undefined && continues(previous, post)));
     previous = post;
   }
@@ -59,18 +62,19 @@ export function makePendingRow(pending, continued, progress, sender) {
  * @returns {boolean}
  */
 function continues(previous, post) {
-  return previous.User === post.User && Date.parse(post.PostedAt) - Date.parse(previous.PostedAt) < GROUP_MS;
+  return previous.User === post.User && Math.abs(Date.parse(post.PostedAt) - Date.parse(previous.PostedAt)) < GROUP_MS;
 }
 
 /**
  * @param {Date} date
  * @param {Date} today
+ * @param {string} key
  * @returns {Row}
  */
-function makeDayRow(date, today) {
+function makeDayRow(date, today, key) {
   const text = formatDay(date, today);
   const build = () => make("li", "day", make("span", "day-name", text));
-  return { key: `day ${dayKey(date)}`, signature: text, build };
+  return { key: `day ${key}`, signature: text, build };
 }
 
 /**
@@ -91,7 +95,9 @@ function makePostRow(post, date, continued) {
  * @returns {HTMLElement}
  */
 function buildPost(post, date, continued) {
-  const row = buildRow(post.User, post.Message, makeTime(post.PostedAt, date), continued);
+  const time = makeTime(post.PostedAt, date);
+  if (post.Imported !== undefined) time.title += `, imported ${formatFull(new Date(post.Imported.At))}`;
+  const row = buildRow(post.User, post.Message, time, continued);
   row.dataset.id = String(post.Id);
   row.classList.toggle("post-deleted", post.Deleted === true);
   const note = changeNote(post);
