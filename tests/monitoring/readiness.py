@@ -1,17 +1,21 @@
 """How long `/readyz` takes to turn false and true again, at each node, when something happens to the leader.
 
 The nodes are in network namespaces (`tests/faults`).  Each is asked again and again, on a connection of its own; a node
-that does not answer within ASK_S is not ready.  A time counts from the fault: until the first question that was not
-answered with 200, and until the first one since when all were.
+that does not answer within ASK_S is not ready.  A time counts from the fault, a disk's from the first write that hangs:
+until the first question that was not answered with 200, and until the first one since when all were.
+
+On a busy machine questions are far apart, and the first one that is not answered with 200 comes late.  So a bound is
+for the last question before it: a node that still says that it is ready is late by itself.
 """
 
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 
 from tests.faults.disks import injected
 from tests.faults.world import World
@@ -34,6 +38,8 @@ class Watch:
 
     place: Place
     changes: list[tuple[float, bool, str]] = field(default_factory=list)  # when, whether ready, and what failed
+    last_ready: list[float] = field(default_factory=list)  # before each time that it was not: the last question
+    _ready_s: float = 0.0
 
     @property
     def is_ready(self) -> bool:
@@ -44,6 +50,10 @@ class Watch:
         return monotonic() - self.changes[-1][0] if self.is_ready else 0.0
 
     def note(self, asked_s: float, ready: bool, why: str) -> None:
+        if not ready and self.is_ready:
+            self.last_ready.append(self._ready_s)
+        if ready:
+            self._ready_s = asked_s
         if not self.changes or self.changes[-1][1] is not ready:
             self.changes.append((asked_s, ready, why))
         elif why and why not in self.changes[-1][2]:
@@ -52,10 +62,14 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the table; None: it was ready all the time."""
+    """A line of the table; None: it was ready all the time.
+
+    `last_ready_s`: when it was last asked, and said that it was ready, before it was not.
+    """
 
     fault: str
     role: str
+    last_ready_s: float | None
     false_s: float | None
     true_s: float | None
     why: str
@@ -100,6 +114,7 @@ class Scene:
         self.token = token
         self.cluster = world.cluster
         self._pause = threading.Event()
+        self._began_s: float | None = None  # of the last fault, where it began later than it was made
 
     @property
     def places(self) -> list[Place]:
@@ -132,8 +147,13 @@ class Scene:
         self.world.network.shape()
 
     def without_a_disk(self, leader: int) -> Iterator[None]:
-        with injected(self.cluster.nodes[leader], f"delay_enter={int(LASTS_S * 1_000_000)}"):
+        node = self.cluster.nodes[leader]
+        trace = node.log_file.with_suffix(".trace")
+        with injected(node, f"delay_enter={int(LASTS_S * 1_000_000)}", trace=trace):
             yield
+        first = re.search(r"^\d+ +(\d+\.\d+) fdatasync", trace.read_text(), re.MULTILINE)
+        assert first is not None, "nothing was written"
+        self._began_s = float(first[1]) - time() + monotonic()
 
     def measure(
         self,
@@ -151,14 +171,14 @@ class Scene:
             stack.enter_context(traffic(self.places, websockets=False))
             watches = stack.enter_context(watched(self.places))
             wait_until(lambda: all(w.ready_for() > settled_s for w in watches), AGAIN_S, "all are ready")
-            began = monotonic()
+            began, self._began_s = monotonic(), None
             steps = happen(leader)
             next(steps)
             self.last(max(0.0, began + lasts_s - monotonic()))
             next(steps, None)
             wait_until(lambda: all(w.ready_for() > settled_s for w in watches), AGAIN_S, "all are ready again")
         return [
-            _row(fault, "leader" if id == leader else "follower", began, watch)
+            _row(fault, "leader" if id == leader else "follower", self._began_s or began, watch)
             for id, watch in zip(self.cluster.nodes, watches, strict=True)
         ]
 
@@ -167,9 +187,10 @@ def _row(fault: str, role: str, began: float, watch: Watch) -> Row:
     since = [change for change in watch.changes if change[0] >= began - ASK_S]
     lost = [(at, why) for at, ready, why in since if not ready]
     if not lost:
-        return Row(fault, role, None, None, "")
+        return Row(fault, role, None, None, None, "")
+    last_ready_s = next((at for at in watch.last_ready if at >= began - ASK_S), began) - began
     why = ", ".join(dict.fromkeys(word for _, words in lost for word in words.replace("; ", ", ").split(", ")))
-    return Row(fault, role, max(0.0, lost[0][0] - began), since[-1][0] - began, why)
+    return Row(fault, role, last_ready_s, max(0.0, lost[0][0] - began), since[-1][0] - began, why)
 
 
 def all_faults(scene: Scene) -> Iterator[Row]:
