@@ -35,7 +35,7 @@ from chat.auth.token_activity import TokenActivity
 from chat.cli import operator_file
 from chat.cli.backups.tools import BackupTools, Content
 from chat.cli.operator_file import OperatorFile
-from chat.cli.option_table import OptionRefused
+from chat.cli.option_table import OptionRefused, error_line
 from chat.cli.options import Options, read_options
 from chat.commands import LEVEL, Actor, frees_space
 from chat.commands import OPERATOR as BY_OPERATOR
@@ -504,7 +504,8 @@ def _run(arguments: Sequence[str]) -> int:
         options = read_options(arguments, os.environ)
         return _run_node(options)
     except (OptionRefused, StartRefused, DiskFailed, DiskFull) as error:
-        print(_refusal(error), file=sys.stderr)
+        is_command = bool(arguments) and arguments[0] in sub_commands.SUB_COMMANDS
+        print(error_line(error, as_json=is_command and "--json" in arguments), file=sys.stderr)
         return 1
 
 
@@ -543,16 +544,12 @@ def _run_node(options: Options) -> int:
         return 0
     except (StartRefused, DiskFailed, DiskFull) as error:
         if options.log_format == "text":
-            log.put(_refusal(error))
+            log.put(error_line(error, as_json=False))
         else:
             logger.error("this node does not start: %s", error)  # for who reads only JSON
         return 1
     finally:
         log.finish()
-
-
-def _refusal(error: Exception) -> str:
-    return f"raft-chat: {log_lines.escaped(str(error))}"  # a node's words may be in it
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from chat.cli.node_client import (
     open_client,
     sub_parser,
 )
+from chat.cli.option_table import error_line
 from chat.cli.status import Cluster, ask, is_away
 from chat.errors import Problem
 from chat.services import validation
@@ -74,7 +75,8 @@ def carry_out(given: argparse.Namespace) -> int:
         given.run(open_client(given, TIMEOUT_S), given)
     except OutcomeNotKnown as error:
         advice = "raft-chat status shows what became of the change; it may be asked for again."
-        print(f"raft-chat: {str(error).removesuffix('.')}. {advice}", file=sys.stderr)
+        unknown = OutcomeNotKnown(f"{str(error).removesuffix('.')}. {advice}")
+        print(error_line(unknown, as_json=given.json), file=sys.stderr)
         return NOT_KNOWN
     return 0
 

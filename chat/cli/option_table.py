@@ -1,7 +1,10 @@
 """The table of a node's options, and the parser and the help text that are made of it."""
 
 import argparse
+import json
 from typing import Final, NamedTuple, NoReturn
+
+from chat.logs.log_lines import escaped
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 VALUE, REPEATED, SWITCH = "value", "repeated", "switch"  # a switch on the command line is "true" elsewhere
@@ -150,6 +153,12 @@ class OptionRefused(Exception):
 
     def __init__(self, text: str) -> None:
         super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
+
+
+def error_line(error: Exception, *, as_json: bool) -> str:
+    """An error as a line for stderr: text for people, or with --json an object for programs."""
+    # A node's words may be in it.
+    return json.dumps({"error": str(error)}) if as_json else f"raft-chat: {escaped(str(error))}"
 
 
 class Parser(argparse.ArgumentParser):

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 
 from chat.cli.node_client import CommandFailed, NodeClient, add_node, open_client, sub_parser
+from chat.cli.option_table import error_line
 from chat.logs.log_lines import escaped
 
 TIMEOUT_S = 10.0  # a node answers within its half second for the others; past this the next one is asked
@@ -66,7 +67,7 @@ def _watch(client: NodeClient, given: argparse.Namespace) -> None:
         except CommandFailed as error:
             text = "" if given.json else f"{error}\n"
             if given.json:
-                print(f"raft-chat: {error}", file=sys.stderr, flush=True)
+                print(error_line(error, as_json=True), file=sys.stderr, flush=True)
         if sys.stdout.isatty() and not given.json:
             text = HOME + text.replace("\n", f"{CLEAR_LINE}\n") + CLEAR_BELOW
         sys.stdout.write(text)

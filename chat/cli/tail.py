@@ -69,14 +69,14 @@ class _Tail:
         while not self._done:
             self._socket.connect(try_s)
             if try_s == math.inf:
-                _say("Connected again.")
+                self._say("Connected again.")
             try_s = math.inf  # only a first connection that fails is an error
             try:
                 self._subscribe()
                 while not self._done:
                     self._take(self._socket.receive() or {})
             except Disconnected:
-                _say("The connection is lost. Trying the next node.")
+                self._say("The connection is lost. Trying the next node.")
         self._socket.close()
 
     def _subscribe(self) -> None:
@@ -116,7 +116,7 @@ class _Tail:
             case {"Limited": _}:
                 self._ask()
             case {"Event": {"Type": "RoomDeleted"}}:
-                _say(f"Room {self._room} was deleted.")
+                self._say(f"Room {self._room} was deleted.")
             case {"Error": {"code": "start_over"}}:
                 self._start_over()
             case {"Error": {"detail": str(detail), "Temporary": bool(temporary)}}:
@@ -138,9 +138,13 @@ class _Tail:
 
     def _start_over(self) -> None:
         """Show the newest messages of a history that another one has replaced."""
-        _say("The cluster was restored from an older copy. Messages shown above may be lost. Starting over.")
+        self._say("The cluster was restored from an older copy. Messages shown above may be lost. Starting over.")
         self._cursor, self._last = None, None
         self._subscribe()
+
+    def _say(self, text: str) -> None:
+        line = json.dumps({"notice": text}) if self._json else f"raft-chat: {printable(text)}"
+        print(line, file=sys.stderr, flush=True)
 
     def _take_error(self, detail: str, *, temporary: bool) -> None:
         if temporary:
@@ -168,7 +172,3 @@ def _line(post: Frame) -> str:
 def printable(text: str) -> str:
     """The text with whatever a terminal would obey written as an escape."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _say(text: str) -> None:
-    print(f"raft-chat: {printable(text)}", file=sys.stderr, flush=True)

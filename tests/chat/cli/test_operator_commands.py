@@ -18,6 +18,7 @@ from chat.cli.member import start_command
 from chat.cli.operator_file import OperatorFile
 from chat.cli.options import read_options
 from chat.logs.log_lines import escaped
+from chat.process.sub_commands import SUB_COMMANDS
 from raft.core.configuration import AddMember, MoveMember, PlanPromotion, RemoveMember
 from raft.errors import ChangeRefused, OutcomeUnknown, Unavailable
 from tests.chat.chat_client import OPERATORS_SECRET, ChatClient
@@ -331,3 +332,43 @@ def test_the_printed_command_starts_a_node_of_this_version() -> None:
     options = read_options([*flags, "--insecure-peers"], {})
     assert (options.id, options.port, options.join) == (4, 42380, True)
     assert options.members == {1: "http://10.0.0.1:12379", 4: "http://[::1]:42379"}
+
+
+COMMANDS = {
+    "status": ("status",),
+    "member": ("member", "promote", "2"),
+    "lead": ("lead", "2"),
+    "tail": ("tail", "general"),
+    "verify": ("verify", "nothing"),
+    "doctor": ("doctor", "nothing"),
+}
+
+
+def test_each_command_with_json_is_in_this_file() -> None:
+    files = [ROOT / "chat" / "cli" / f"{module.replace('.', '/')}.py" for module in SUB_COMMANDS.values()]
+    with_json = {name for name, file in zip(SUB_COMMANDS, files, strict=True) if '"--json"' in file.read_text("utf-8")}
+    assert with_json == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_error_of_a_command_with_json_is_an_object(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    at = ("--from", "ftp://a") if name not in ("verify", "doctor") else ("--",)
+    for wrong in (("--json", *at), ("--json", "--no-such-option")):
+        assert raft_chat.main([*COMMANDS[name], *wrong]) == 1
+        out, error = capsys.readouterr()
+        assert (out, [*json.loads(error)]) == ("", ["error"]), error
+
+
+def test_a_change_whose_outcome_is_not_known_is_an_object_too(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def change(asked: object) -> None:
+        raise OutcomeUnknown("no majority confirmed the change in time")
+
+    monkeypatch.setattr(terminal.chat.replica, "change", change)
+    code, out, error = terminal.run("member", "promote", "2", "--json")
+    assert (code, out) == (3, "")
+    assert "raft-chat status shows what became of the change" in json.loads(error)["error"]
