@@ -64,15 +64,16 @@ from chat.services.startup_messages import StartupMessages
 from chat.state.machine import ChatState
 from chat.state.settings import LOGIN
 from chat.version import program_version
-from raft.backup.backup_file import BackupCheck
+from raft.backup.backup_file import BackupCheck, header_of
 from raft.backup.report import Restored
 from raft.backup.restore import loaded, restore_backup, restore_directory
+from raft.backup.writer import main as back_up
 from raft.cluster.bootstrap import Bootstrap
 from raft.cluster.examination import examine
 from raft.cluster.member import RunningMember, make_node
 from raft.cluster.starting_member import StartingMember
 from raft.cluster.stored_membership import own_url, stored_membership
-from raft.compaction.child_process import ChildRewriter
+from raft.compaction.child_process import ChildRewriter, ChildRunner
 from raft.compaction.child_process import main as rewrite
 from raft.core.configuration import Configuration
 from raft.core.node import Settings
@@ -96,7 +97,8 @@ HAND_OVER_S = 1.5  # these add up to less than the ten seconds that an init syst
 DRAIN_S = 2.0
 LISTEN_LOOK_S = 0.05
 GARBAGE = (20_000, 50, 100)  # thresholds of the collector: hardly anything here is a cycle, and looking costs 8 %
-REWRITE = "rewrite-log"  # the sub-command of the node's own child
+REWRITE = "rewrite-log"  # the sub-commands of the node's own children
+BACK_UP = "write-backup"
 
 
 class _Stopped(Exception):
@@ -155,6 +157,7 @@ class NodeProcess:
         self._signals.reload += self._client_ports.reloads
         self._write_operator_file()
         self._rewriter = ChildRewriter([*own_command(), REWRITE], options.data_dir)
+        self._backup_runner = ChildRunner([*own_command(), BACK_UP], options.data_dir, "backup")
 
         self._hub: Hub | None = None
         self._realtime: Realtime | None = None
@@ -303,7 +306,8 @@ class NodeProcess:
         member = RunningMember(
             node, self._storage, state, identity,
             advertise=options.advertise, level=LEVEL, save_identity=self._save_identity, on_end=self._end,
-            rewrite=self._rewriter, compact_bytes=options.compact_mib << 20, listed=options.members,
+            rewrite=self._rewriter, backups=self._backup_runner,
+            compact_bytes=options.compact_mib << 20, listed=options.members,
             reserve=self._reserve, frees=frees_space, damage=self._damage, on_notice=self._noticed,
             version=program_version(),
             secret=self._secret, certificates=self._certificates, is_guarded=options.has_guarded_peers,
@@ -442,6 +446,7 @@ class NodeProcess:
         member, hub = self._member, self._hub
         self._service_manager.stopping()
         self._rewriter.stop()
+        self._backup_runner.stop()
         self._keeping_ends.set()
         if member is not None and hub is not None:
             member.hand_over(HAND_OVER_S)
@@ -495,6 +500,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str]) -> int:
     if arguments[:1] == [REWRITE]:
         return rewrite(arguments[1:], ChatState)
+    if arguments[:1] == [BACK_UP]:
+        return back_up(arguments[1:], ChatState, program_version())
     if arguments[:1] == ["version"]:
         print(f"raft-chat {program_version()}")
         return 0
@@ -528,7 +535,7 @@ def _backup_tools() -> BackupTools:
             facts |= dict(zip(("Messages", "Rooms", "Users"), machine.counts(), strict=True))
         return facts
 
-    return BackupTools(BackupCheck, verify, doctor, restore)
+    return BackupTools(new_check=BackupCheck, header_of=header_of, verify=verify, examine=doctor, restore=restore)
 
 
 def _run_node(options: Options) -> int:

@@ -16,6 +16,7 @@ from chat.api.request import Request, Services, Streams
 from chat.api.response import Deferred, Detached, Environ, Read, Response, response_of
 from chat.api.router import Access, Answer, Route, RouteTable, never_waiting
 from chat.api.routes import (
+    backup,
     cluster,
     events,
     health,
@@ -52,7 +53,7 @@ StartResponse = Callable[..., Any]
 WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 # First segments that will be routes here: no room is found under `/{room}` by these, nor by those of the routes.
-RESERVED = frozenset({"cluster", "search", "backup", "healthz", "favicon.ico"})
+RESERVED = frozenset({"cluster", "search", "healthz", "favicon.ico"})
 
 _SAFE = ("GET", "HEAD")  # methods that change nothing
 
@@ -97,6 +98,7 @@ ROUTES: tuple[Route, ...] = (
     *sessions.ROUTES,
     *tokens.ROUTES,
     *cluster.ROUTES,
+    *backup.ROUTES,
     *health.ROUTES,
     *metrics.ROUTES,
     *static_files.ROUTES,

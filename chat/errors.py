@@ -13,6 +13,7 @@ from chat.logs import request_log
 from chat.server import failure_log
 from chat.server.networks import network
 from chat.server.problem_json import PROBLEM_JSON, problem_json
+from raft.backup.report import BackupRefused
 from raft.errors import ChangeRefused, CorruptLog, DiskFailed, DiskFull, OutcomeUnknown, RaftError, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -40,9 +41,12 @@ STATUS_OF: dict[str, HTTPStatus] = {
         HTTPStatus.UPGRADE_REQUIRED: "upgrade_required",
         HTTPStatus.TOO_MANY_REQUESTS: "too_many_attempts too_many_changes too_many_posts",
         HTTPStatus.INTERNAL_SERVER_ERROR: "damaged_record internal_error",
-        HTTPStatus.SERVICE_UNAVAILABLE: "starting no_recent_leader too_many_streams too_many_websockets unavailable",
+        HTTPStatus.SERVICE_UNAVAILABLE: (
+            "starting no_recent_leader too_many_streams too_many_websockets unavailable backup_in_progress "
+            "backup_failed"
+        ),
         HTTPStatus.GATEWAY_TIMEOUT: "outcome_unknown",
-        HTTPStatus.INSUFFICIENT_STORAGE: "disk_full",
+        HTTPStatus.INSUFFICIENT_STORAGE: "disk_full backup_no_room",
     }.items()
     for code in codes.split()
 }
@@ -98,12 +102,12 @@ def refuse(refused: Problem, environ: Mapping[str, Any], start_response: Callabl
     return [body]
 
 
-def problem(code: str, detail: str, retry_after_s: int = 0) -> Problem:
+def problem(code: str, detail: str, retry_after_s: int = 0, members: Mapping[str, object] | None = None) -> Problem:
     """A Problem with the status of its code, and the headers that belong to it.  `retry_after_s` 0: no Retry-After."""
     status = STATUS_OF.get(code, HTTPStatus.UNPROCESSABLE_ENTITY)
     headers = (("WWW-Authenticate", "Bearer"),) if status is HTTPStatus.UNAUTHORIZED else ()
     retry_after = (("Retry-After", str(retry_after_s)),) if retry_after_s else ()
-    return Problem(status, code, detail, (*headers, *retry_after))
+    return Problem(status, code, detail, (*headers, *retry_after), members)
 
 
 def invalid(field: str, why: str) -> Problem:
@@ -144,6 +148,8 @@ def problem_of(error: RaftError) -> Problem:
         case CorruptLog():  # the engine has logged file and offset
             detail = "A record in this node's files is damaged; its log names the file. Ask another node."
             return problem("damaged_record", detail)
+        case BackupRefused():
+            return problem(error.code, str(error), retry_after_s=60)
         case DiskFull():
             detail = (
                 "No majority of the nodes has room on its disk; nothing was written. Delete rooms or messages, or free "

@@ -15,6 +15,28 @@ from raft.metrics import MemberMetrics
 STALE_S_MAX = 60.0  # how long a node that hears no leader serves stale reads, if answers depend on the user
 
 
+class BackupFile(Protocol):
+    """A backup that a member has made, open for reading."""
+
+    @property
+    def index(self) -> int:
+        """Of the log: all up to it is in the backup."""
+
+    @property
+    def tag(self) -> str:
+        """The name of this very file, while this process keeps it."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Up to `count` bytes from `offset`.  Raises OSError."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
 class Replica(Protocol):
     """A member of the cluster."""
 
@@ -89,6 +111,15 @@ class Replica(Protocol):
 
         Raises LookupError where one of them is no longer in the log: a compaction keeps what the state calls live.
         """
+
+    def backup(self, index: int, wait_s: float) -> BackupFile | None:
+        """A backup of the log up to `index` at least, made now if there is none; None if that takes longer.
+
+        Raises BackupRefused, CorruptLog or Unavailable.
+        """
+
+    def find_backup(self, tag: str) -> BackupFile | None:
+        """The backup of this tag, if this member still has it."""
 
     def ask_members(self) -> None:
         """Have `status` show the members as they are now: blocks for their answers, half a second at most."""

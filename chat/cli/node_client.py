@@ -8,7 +8,8 @@ import argparse
 import json
 import re
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
@@ -45,7 +46,11 @@ class RefusedByNode(CommandFailed):
 
 
 class NotAnswered(CommandFailed):
-    """A node gave no answer, or only that it cannot answer now: another one may."""
+    """A node gave no answer, or only that it cannot answer now: another one may.  `value`: the JSON that came."""
+
+    def __init__(self, text: str, value: object = None) -> None:
+        super().__init__(text)
+        self.value = value
 
 
 def add_data_dir(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
@@ -183,24 +188,57 @@ class NodeClient:
         target = link.rpartition("<")[2].partition(">")[0] if 'rel="next"' in link else None
         return Answer(value, target)
 
+    @property
+    def urls(self) -> list[str]:
+        """The URLs of the nodes, in the order in which they are asked."""
+        return list(self._urls)
+
+    @contextmanager
+    def streamed(self, url: str, path: str, headers: Mapping[str, str]) -> Iterator[HTTPResponse]:
+        """Send a GET to one node, and give its answer, whose body the caller reads.
+
+        Raises CommandFailed, NotAnswered if the node cannot be reached, OSError and HTTPException.
+        """
+        connection = self._connected(url)
+        try:
+            connection.request("GET", urlsplit(url).path + path, None, {**self._own_headers(), **headers})
+            yield connection.getresponse()
+        finally:
+            connection.close()
+
+    def refused(self, url: str, response: HTTPResponse) -> CommandFailed:
+        """Return the error for an answer of `streamed` that is a refusal; NotAnswered: another node may answer."""
+        value = _json(_read(response))
+        text = self._refusal(url, response.status, value)
+        return NotAnswered(text, value) if response.status == HTTPStatus.SERVICE_UNAVAILABLE else CommandFailed(text)
+
+    def _own_headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token}"} if self._token else {}
+
+    def _connected(self, url: str) -> HTTPConnection:
+        """Connect to a node.  Raises CommandFailed, NotAnswered."""
+        connection = self._connection(urlsplit(url))
+        try:
+            connection.connect()
+        except WrongCertificate:
+            connection.close()
+            raise CommandFailed(
+                f"The node at {url} shows another certificate than the one in {self._certificate}. "
+                "Send it SIGHUP if that file is new."
+            ) from None
+        except ssl.SSLCertVerificationError as not_valid:
+            connection.close()
+            raise CommandFailed(not_believed(url, not_valid)) from None
+        except OSError:
+            connection.close()
+            raise NotAnswered(self._nobody_at(url)) from None
+        return connection
+
     def _exchange(self, url: str, method: str, path: str, content: bytes | None) -> tuple[int, object, str]:
         """Return the status, the value and the header Link of a node's answer."""
-        parts = urlsplit(url)
-        connection = self._connection(parts)
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        connection = self._connected(url)
         try:
-            try:
-                connection.connect()
-            except WrongCertificate:
-                raise CommandFailed(
-                    f"The node at {url} shows another certificate than the one in {self._certificate}. "
-                    "Send it SIGHUP if that file is new."
-                ) from None
-            except ssl.SSLCertVerificationError as not_valid:
-                raise CommandFailed(not_believed(url, not_valid)) from None
-            except OSError:
-                raise NotAnswered(self._nobody_at(url)) from None
-            connection.request(method, parts.path + path, content, headers)
+            connection.request(method, urlsplit(url).path + path, content, self._own_headers())
             response = connection.getresponse()
             return response.status, _json(_read(response)), response.getheader("Link") or ""
         except TimeoutError:

@@ -137,6 +137,7 @@ Other commands, each with its own --help:
   raft-chat auth    turn sign-in on or off
   raft-chat cert    make certificates for TLS
   raft-chat clock   repair the time of messages after a clock was wrong
+  raft-chat backup  back up the whole chat as one file
   raft-chat verify  check a backup
   raft-chat restore  make a new cluster from a backup or a data directory
   raft-chat doctor  examine a data directory: what it holds, and whether it is sound

@@ -18,7 +18,7 @@ BACKUPS: Final = "backups"
 # The module of each.
 SUB_COMMANDS: Final = {
     **{name: name for name in ("user", "auth", "cert", "clock", "send", "tail", "status", "member", "lead")},
-    **{name: f"{BACKUPS}.{name}" for name in ("verify", "restore", "doctor")},
+    **{name: f"{BACKUPS}.{name}" for name in ("backup", "verify", "restore", "doctor")},
     "bundle": "offline.bundle",
     "import": "importing.command",
 }

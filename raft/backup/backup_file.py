@@ -146,6 +146,16 @@ def opened(path: Path) -> Iterator[BinaryIO]:
                 raise BackupInvalid(compressed.tell(), f"the compressed file is damaged: {error}") from None
 
 
+def header_of(path: Path) -> BackupHeader:
+    """Return the first line of a backup, and check no more.  Raises BackupInvalid, OSError."""
+    checked = BackupCheck()
+    with opened(path) as file:
+        checked.feed(file.readline(HEADER_BYTES_MAX))
+    if checked.header is None:
+        raise BackupInvalid(0, "no backup of raft-chat:")
+    return checked.header
+
+
 def check(path: Path) -> BackupCheck:
     """Read a whole backup.  Raises BackupInvalid, OSError."""
     checked = BackupCheck()

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
+from raft.backup.spool import Backups, Runner, SpoolFile
 from raft.cluster.admin import Administration
 from raft.cluster.member_metrics import MetricsCollector
 from raft.cluster.member_reports import MemberReports, Report
@@ -130,6 +131,7 @@ class RunningMember:
         save_identity: Callable[[Identity], None],
         on_end: Callable[[str, int], None],
         rewrite: Rewrite | None = None,
+        backups: Runner | None = None,
         compact_bytes: int = COMPACT_BYTES_MIN,
         listed: Mapping[int, str] | None = None,
         reserve: Reserve | None = None,
@@ -147,7 +149,8 @@ class RunningMember:
 
         `level`: of this program.  `damage`: the damage known already.  `frees(command)`: the command frees space on a
         full disk, for which `reserve` is.  `listed`: id -> URL of --cluster, tried if the membership's does not
-        answer.  `rewrite` makes compactions (child_process.py); None: the log is never compacted.  `on_notice` is
+        answer.  `rewrite` makes compactions (child_process.py); None: the log is never compacted.  `backups` runs the
+        children that make backups; None: none are made.  `on_notice` is
         called with (member, what its application tells), by any thread; it must not block.  `version`: of this program,
         for operators.  `secret`: the cluster's, which the others have to prove.  `certificates`: of
         peers, to connect with.  `is_guarded`: other nodes may be on other machines (Administration).
@@ -214,6 +217,7 @@ class RunningMember:
         self._snapshot_refused = ""  # why, as last logged
         self._log_maintenance = self._make_log_maintenance(machine, rewrite, compact_bytes) if rewrite else None
         maintenance = self._log_maintenance
+        self._backups = self._make_backups(machine, backups) if backups else None
         self._set_aside = SetAside(
             self.id, node_lock, self._applier, storage, self._new_leader(),
             maintenance.hold if maintenance else lambda is_held: None, mark, on_set_aside,
@@ -234,6 +238,15 @@ class RunningMember:
             self._node_lock, self._storage, self._applier, machine, rewrite,
             compact_bytes=compact_bytes, checkpoint_bytes=min(compact_bytes, CHECKPOINT_BYTES),
             is_full=self._driver.group_commit.is_full,
+        )  # fmt: skip
+
+    def _make_backups(self, machine: StateMachine, runner: Runner) -> Backups:
+        maintenance = self._log_maintenance
+        return Backups(
+            self._storage.data_dir, runner,
+            applied=lambda: self.last_applied, generation=lambda: self.generation,
+            live_bytes=lambda: maintenance.live_bytes() if maintenance else machine.live_bytes,
+            free_bytes=self._storage.free_bytes,
         )  # fmt: skip
 
     def _new_leader(self) -> LeaderClient:
@@ -303,6 +316,8 @@ class RunningMember:
     def stop(self, timeout_s: float = 5.0) -> None:
         """End all threads and close the log."""
         self._stopping.set()
+        if self._backups is not None:
+            self._backups.stop()
         self._peers.close()
         self._notices.close()
         self._copies.close()
@@ -459,6 +474,23 @@ class RunningMember:
         except CorruptLog as error:
             self._damage.note(error)
             raise
+
+    def backup(self, index: int, wait_s: float) -> SpoolFile | None:
+        """Return a backup of the log up to `index` at least, made now if there is none; None if that takes longer.
+
+        Raises BackupRefused, CorruptLog (which is logged once a place), Unavailable.
+        """
+        if self._backups is None:
+            raise Unavailable("this member makes no backups")
+        try:
+            return self._backups.open(index, wait_s)
+        except CorruptLog as error:
+            self._damage.note(error)
+            raise
+
+    def find_backup(self, tag: str) -> SpoolFile | None:
+        """Return the backup of this tag, if it is still there."""
+        return None if self._backups is None else self._backups.find(tag)
 
     def nodes(self) -> list[str]:
         """Return the URLs where clients reach the members, this one first."""

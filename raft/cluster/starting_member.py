@@ -73,6 +73,13 @@ class StartingMember:
         """Return nothing: no command is applied."""
         return []
 
+    def backup(self, index: int, wait_s: float) -> None:
+        """Raise Unavailable: there is no state yet."""
+        raise self._unavailable()
+
+    def find_backup(self, tag: str) -> None:
+        """Return None: no backup was made."""
+
     def change(self, change: Change) -> None:
         """Raise Unavailable."""
         raise self._unavailable()

@@ -23,7 +23,7 @@ from pathlib import Path
 from time import monotonic
 
 from raft.compaction.compactor import compact
-from raft.compaction.policy import CHECK_S, RewriteFailed, RewriteStopped
+from raft.compaction.failures import RewriteFailed, RewriteStopped
 from raft.core.raft_messages import SnapshotMeta
 from raft.engine.state_machine import StateMachine
 from raft.errors import RaftError
@@ -32,6 +32,7 @@ from raft.storage.file_names import is_temporary_index
 from raft.storage.reserve import KEPT_BYTES, held_in
 
 NICENESS = 19  # a rewrite can wait; posts cannot
+LOOK_S = 0.2  # between two looks at a child, and two calls of what its parent does meanwhile
 PROGRESS_S = 1.0  # between two empty lines
 STUCK_S = 300.0  # without an empty line; to load millions of posts takes a part of that on a busy machine
 KILLED_S = 5.0  # for a killed child to end; it may never end while it waits for a disk
@@ -129,7 +130,7 @@ def _wait_for(child: "subprocess.Popen[str]", meanwhile: Callable[[], None]) -> 
     said, progress_s = 0, monotonic()
     while True:
         try:
-            return child.communicate(timeout=CHECK_S)
+            return child.communicate(timeout=LOOK_S)
         except subprocess.TimeoutExpired as waiting:
             meanwhile()
             so_far = len(waiting.output or b"")

@@ -32,6 +32,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from math import inf
 
+from raft.compaction.failures import RewriteFailed, RewriteStopped
 from raft.core.node import Node
 from raft.core.raft_messages import SnapshotMeta
 from raft.engine.applier import Applier
@@ -71,14 +72,6 @@ COMPACT_BYTES_MIN = 64 << 20  # a smaller log is not worth a compaction
 
 # Makes a snapshot up to an index; calls the function every CHECK_S meanwhile.  Raises RewriteFailed and RewriteStopped.
 Rewrite = Callable[[int, Callable[[], None]], SnapshotMeta]
-
-
-class RewriteFailed(Exception):
-    """A rewrite that failed; the message says why.  The log is unchanged."""
-
-
-class RewriteStopped(Exception):
-    """A rewrite that was given up, because this member is shutting down."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,6 +157,11 @@ class Storage:
         """The size of all files that count, without replaced files that are still there."""
         return self._files.bytes
 
+    @property
+    def data_dir(self) -> Path:
+        """The directory of the log."""
+        return self._data_dir
+
     def free_bytes(self) -> int | None:
         """Return how much more could be written to the data directory; None if the disk does not say."""
         try:

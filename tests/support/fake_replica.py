@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from threading import Lock
 
 from chat.commands import LEVEL
+from chat.replica import BackupFile
 from chat.state.machine import ChatState
 from raft.core.configuration import Change
 from raft.core.entries import clock_entry, command_entry
@@ -51,6 +52,7 @@ class FakeReplica:
         self.asked = 0  # how often the members were asked to report
         self.now = FIRST_TIME  # the log's time
         self.clock = FIRST_TIME  # what an operator accepts
+        self.backups: list[BackupFile] = []  # that are made, the newest last
         self._entries: list[Entry] = []
         self._held: list[tuple[bytes, Callable[[object], None]]] = []
         self._readers: list[tuple[int, Callable[[RaftError | None], None]]] = []
@@ -75,6 +77,12 @@ class FakeReplica:
             self._entries.append(clock_entry(self.last_applied + 1, 1, self.now, before))
             self.state.set_clock(self.last_applied, before, self.now)
         return before, self.now
+
+    def backup(self, index: int, wait_s: float) -> BackupFile | None:
+        return next((one for one in reversed(self.backups) if one.index >= index), None)
+
+    def find_backup(self, tag: str) -> BackupFile | None:
+        return next((one for one in self.backups if one.tag == tag), None)
 
     def contact_age_s(self) -> float:
         return self.contact_s

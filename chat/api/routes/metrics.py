@@ -7,15 +7,10 @@ whoever has the metrics token.  A request that a proxy forwards comes from elsew
 from http import HTTPStatus
 
 from chat.api.request import Request
-from chat.api.response import Environ, Response
+from chat.api.response import Response
 from chat.api.router import Access, Answer, Route
+from chat.auth.this_machine import is_local
 from chat.metrics.exposition import CONTENT_TYPE
-
-_FORWARDED = (
-    "HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PROTO",
-    "HTTP_X_REAL_IP",
-)  # fmt: skip
-_LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
 
 def show(request: Request) -> Response:
@@ -26,17 +21,6 @@ def show(request: Request) -> Response:
         member = request.replica.metrics()
     body = request.services.metrics.page(member)
     return Response(HTTPStatus.OK, body, CONTENT_TYPE, [("Cache-Control", "no-store")])
-
-
-def is_local(environ: Environ) -> bool:
-    """Return whether the request comes from a program on this machine: neither from a proxy nor from a web page.
-
-    A page's host name may lead here (DNS rebinding), so the name in `Host` has to be this machine's.
-    """
-    if not environ.get("raft_chat.from_this_machine") or any(name in environ for name in _FORWARDED):
-        return False
-    host = environ.get("HTTP_HOST", "").lower()
-    return host in _LOCAL_HOSTS or host.rpartition(":")[0] in _LOCAL_HOSTS
 
 
 ROUTES = (

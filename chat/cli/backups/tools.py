@@ -33,6 +33,7 @@ class BackupTools:
     """The functions that the commands need."""
 
     new_check: Callable[[], Check]
+    header_of: Callable[[Path], BackupHeader]  # of a file that is not checked; raises BackupInvalid, OSError
     verify: Callable[[Path], Content]  # raises BackupInvalid, OSError
     examine: Callable[[Path], dict[str, object]]  # a data directory; raises OSError
     restore: Callable[[Path, Path, int, str], Restored]  # (source, data directory, id, peer URL); RestoreRefused too

@@ -14,7 +14,7 @@ import pytest
 
 from raft.compaction import child_process
 from raft.compaction.child_process import ChildRewriter
-from raft.compaction.policy import RewriteFailed, RewriteStopped
+from raft.compaction.failures import RewriteFailed, RewriteStopped
 from raft.core.entries import command_entry
 from raft.core.raft_messages import HardState, ProposalId
 from raft.storage.disk import RealDisk

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from raft.compaction.failures import RewriteFailed
 from raft.compaction.policy import (
     CHECK_S,
     CONTACT_MS,
@@ -19,7 +20,6 @@ from raft.compaction.policy import (
     RETRY_S,
     WAIT_ENTRIES,
     LogMaintenance,
-    RewriteFailed,
 )
 from raft.core.raft_messages import SnapshotMeta
 from raft.engine.applier import Applier

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from chat.api.routes.metrics import is_local
 from chat.app import create_app
 from chat.auth.authenticator import Authenticator
+from chat.auth.this_machine import is_local
 from chat.metrics.catalogue import METRICS
 from chat.metrics.exposition import CONTENT_TYPE
 from chat.realtime.frames import CloseCode
