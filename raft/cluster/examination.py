@@ -79,8 +79,10 @@ class _Examination:
         except CorruptLog as damage:
             self._note(damage)
             return str(damage)
-        except (StartRefused, OSError) as refused:
+        except StartRefused as refused:
             return str(refused)
+        except OSError as error:
+            return f"data directory {self._data_dir} cannot be read: {error}"
         return ""
 
     def _restore(self, log: RecoveredLog, facts: Facts) -> None:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ import raft_chat
 from chat.commands import LEVEL, NOBODY, Actor
 from chat.commands.cluster import ForgetRooms
 from chat.commands.rooms import DeleteRoom
+from chat.state.machine import ChatState
+from raft.cluster.examination import examine
 from raft.errors import StartRefused
 from raft.storage.disk import RealDisk
 from raft.storage.identity import Founder, load, load_or_create, lock_directory, save, settle
@@ -206,6 +209,40 @@ def test_damage_is_named_and_a_start_says_what_the_doctor_says(
     first = facts["Damage"][0]
     assert any(line.startswith(f"Damaged: {first['File']}, byte {first['Offset']:,}") for line in lines)
     assert lines[-1] == "Not all is sound."
+
+
+def damage_at_random(directory: Path, random: Random) -> None:
+    """Flip a bit of a file, zero a part of it, cut it, make it longer or remove it."""
+    path = random.choice(sorted(path for path in directory.iterdir() if path.suffix in {".jsonl", ".json", ".idx"}))
+    content = bytearray(path.read_bytes())
+    offset = random.randrange(len(content))
+    match random.randrange(5):
+        case 0:
+            content[offset] ^= 1 << random.randrange(8)
+        case 1:
+            zeroes = min(512, len(content) - offset)
+            content[offset : offset + zeroes] = bytes(zeroes)
+        case 2:
+            del content[offset:]
+        case 3:
+            content += random.randbytes(100)
+        case _:
+            path.unlink()
+            return
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.repeated
+def test_whatever_is_damaged_the_doctor_says_what_a_start_says(seed: int, directory: Path, doctor: Doctor) -> None:
+    random = Random(seed)
+    for _ in range(random.randrange(1, 3)):
+        damage_at_random(directory, random)
+    said = start_says(directory)
+    facts, _ = examine(directory, LEVEL, ChatState)
+    assert facts["Refusal"] == said
+    assert doctor.facts(directory, 0 if facts["Sound"] else 1)["Refusal"] == said
+    assert not (said and facts["Sound"])
 
 
 def test_what_a_start_does_without_is_told_and_does_not_make_a_directory_unsound(
