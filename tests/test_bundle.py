@@ -11,6 +11,7 @@ import stat
 import subprocess
 import zipfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle, islice
 from pathlib import Path
 from types import CodeType
@@ -44,6 +45,12 @@ def run(command: Sequence[str], *arguments: str, code: int = 0) -> str:
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=RUN_S, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
+
+
+def run_beside(*commands: Sequence[str]) -> list[str]:
+    """Run commands at the same time, and return the output of each."""
+    with ThreadPoolExecutor() as pool:
+        return [*pool.map(run, commands)]
 
 
 @pytest.fixture(scope="module")
@@ -172,13 +179,22 @@ def test_nodes_and_commands_run_alone_on_each_python_and_their_bundle_can_be_rep
     nodes = [NodeProcess(id, tmp_path, command=command) for id, command in enumerate(commands, 1)]
     with Cluster(tmp_path, nodes=nodes, flags=SMALL) as cluster:
         leader = cluster.nodes[cluster.start_ready().wait_leader()]
-        sending, showing, asking = islice(cycle(commands), 3)
         for node in nodes:
             check_page(node)
-        run(sending, "send", "general", "hello", "--user", "ann", "--from", nodes[-1].url)
-        shown = run(showing, "tail", "general", "--no-follow", "--json", "--from", nodes[0].url)
+        first, second, third = islice(cycle(commands), 3)
+        backup, directory = str(tmp_path / "chat.backup"), str(leader.data_dir)
+        run(first, "send", "general", "hello", "--user", "ann", "--from", nodes[-1].url)
+        shown, status, fetched = run_beside(
+            [*second, "tail", "general", "--no-follow", "--json", "--from", nodes[0].url],
+            [*third, "status", "--data-dir", directory],
+            [*first, "backup", "--data-dir", directory, "--output", backup],
+        )
         assert json.loads(shown)["Message"] == "hello"
-        assert f"leader {leader.id}, term" in run(asking, "status", "--data-dir", str(leader.data_dir))
+        assert f"leader {leader.id}, term" in status
+        assert fetched.startswith(f"{backup}: a backup of index ")
+        verified, examined = run_beside([*second, "verify", backup], [*third, "doctor", directory])
+        assert "1 message" in verified
+        assert examined.endswith("All is sound.\n")
         fill(leader, FILLING, ["trimmed"], "x" * LONG)
         assert cluster.request(leader.id, "PATCH", "/rooms/trimmed", '{"Retention": {"MaxMessages": 1}}').status == 200
 
