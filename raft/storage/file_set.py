@@ -79,6 +79,12 @@ class FileSet:
             later = self._counted[self._counted.index(slot) :]
             return sum(self._file_locked(one).bytes for one in later) - offset
 
+    def counted(self) -> list[tuple[int, str, int]]:
+        """Return slot, name and size of all files that count, in order."""
+        with self._lock:
+            files = [(slot, self._file_locked(slot)) for slot in self._counted]
+            return [(slot, file.name, file.bytes) for slot, file in files]
+
     def add_segment(self, name: str, size: int) -> int:
         """Add a segment behind the others; return its slot."""
         with self._lock:
@@ -178,7 +184,8 @@ class FileSet:
         if is_temporary(name) or is_temporary_index(name):
             return UNFINISHED_S
         if indexed_by(name):
-            return None if indexed_by(name) in names else 0.0
+            counts = indexed_by(name) in {counted for _, counted, _ in self.counted()}  # though its file is missing
+            return None if counts or indexed_by(name) in names else 0.0
         with self._lock:
             base_index = self._base.meta.index if self._base else 0
             counted = {self._file_locked(slot).name for slot in self._counted}

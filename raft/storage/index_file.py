@@ -57,6 +57,15 @@ class Base:
     sparse: Sparse
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The facts that an index repeats of its file."""
+
+    size: int
+    crc: int  # of a segment: of all its bytes; of a snapshot: that in its end line
+    first_line: bytes
+
+
 class Indexes:
     """The indexes of one data directory."""
 
@@ -122,6 +131,24 @@ class Indexes:
                 file.close()
 
     # Either kind
+
+    def said(self, name: str) -> "Said | None":
+        """Return what an intact index says of its file, which may be damaged or missing; None if there is none."""
+        try:
+            index = self._disk.open(self._data_dir / index_name(name))
+        except OSError:
+            return None
+        try:
+            value = decode_object(unseal(_first_line(index)))
+            if (value["format"], value["of"]) != (FORMAT, name):
+                return None
+            first_line = str(value["first_line"]).encode("utf-8", "surrogateescape")
+            unseal(first_line)
+            return Said(int(str(value["bytes"])), int(str(value["crc"])), first_line)
+        except (OSError, InvalidMessage, KeyError, ValueError):
+            return None
+        finally:
+            index.close()
 
     def _read(
         self, file: ReadFile, name: str, size: int, crc: int, count: int

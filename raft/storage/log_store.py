@@ -24,7 +24,7 @@ The format of a segment is in `segment.py`, that of a snapshot in `snapshot_file
 
 import errno
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,6 +52,7 @@ from raft.storage.positions import Positions, Sparse, TermRuns, moved, pack, unp
 from raft.storage.reader import LogReader, Progress
 from raft.storage.recovery import RecoveredLog, recover
 from raft.storage.reserve import KEPT_BYTES
+from raft.storage.sealed_files import SealedFiles, SegmentTable, Verified
 from raft.storage.segment import Content, Header, Sealed, SegmentWriter, encode_header, encode_opening, intact_lines_in
 from raft.storage.snapshot_file import Document, file_steps, newest_document
 from raft.storage.snapshot_receiver import SPARE_BYTES, SnapshotReceiver
@@ -94,6 +95,12 @@ class Storage:
         self._hard_state = log.hard_state
         self._term_runs = TermRuns(log.term_runs)
         self._base_term = log.files.base.meta.term if log.files.base else 0  # while there are no runs
+        self._segments = SegmentTable()
+        for header in log.headers:
+            self._segments.add(header)
+        self._sealed_files = SealedFiles(
+            disk, data_dir, log.files, log.positions, self._segments, self.term_of, log.holes
+        )
         self._checkpoints: dict[str, SnapshotMeta] = {}  # checkpoints that this start has found whole
         self._receiver_lock = Lock()
         self._receiver: SnapshotReceiver | None = None
@@ -326,6 +333,33 @@ class Storage:
             return 0
         return self._term_runs.term_of(index)
 
+    def term_bounds(self, index: int) -> tuple[int, int]:
+        """Return the lowest and the highest term that the entry at `index` can have; it is in the log."""
+        return self._sealed_files.term_bounds(index)
+
+    def holes(self) -> list[tuple[int, int]]:
+        """Return (index, term) of the entries that a start found lost, and that are not mended yet.  Any thread."""
+        return self._sealed_files.holes()
+
+    def mend(self, records: Mapping[int, bytes]) -> set[int]:
+        """Put these records, which other members hold, where they are lost; return the indexes that can be read now.
+
+        Any thread, one at a time.  Records that do not fit, and those of the newest segment, are left out: end that
+        first.  Raises DiskFull, OSError: the files are as they were.
+        """
+        return self._sealed_files.mend(records)
+
+    def files_of(self, indexes: Iterable[int]) -> dict[int, str]:
+        """Return the path of the file that holds each of these entries, by index; those not in the log are left out."""
+        return self._sealed_files.files_of(indexes)
+
+    def verify(self) -> Iterator[Verified]:
+        """Read all but the newest segment in small steps, and yield each; see `sealed_files.py`.
+
+        Any thread, one at a time.  Raises DiskFull, OSError.
+        """
+        return self._sealed_files.verify()
+
     def read_snapshot(self, file: SnapshotFile, offset: int, bytes_max: int) -> bytes:
         """Return intact lines of a snapshot from `offset` on: at least one, up to `bytes_max`; b"" at its end.
 
@@ -491,6 +525,7 @@ class Storage:
             receivers = (self._receiver, self._put_off)
             spared = {receiver.temporary_name for receiver in receivers if receiver is not None}
             self._files.sweep(self._disk, self._data_dir, now_s, spared, hurry=hurry)
+        self._segments.keep({name for _, name, _ in self._files.counted()})
 
     def close(self) -> None:
         """Mark all as durable, and close.  So later damage to the last batch is not taken for the end of a crash.
@@ -555,6 +590,7 @@ class Storage:
     def _create(self, header: Header, carried: bytes, batch: bytes = b"") -> SegmentWriter:
         writer = SegmentWriter.create(self._disk, self._data_dir, header, carried, batch)
         self._slot = self._files.add_segment(header.name, writer.size)
+        self._segments.add(header)
         self._full_bytes = max(self._segment_bytes, min(self._files.bytes // SEGMENTS_SMALL, SEGMENT_BYTES_LARGE))
         return writer
 

@@ -68,10 +68,14 @@ class Sparse:
 
     def find(self, index: int) -> int:
         """Return the position of `index`.  Raises LookupError if the snapshot does not hold it."""
+        return self.packed[self.place(index)]
+
+    def place(self, index: int) -> int:
+        """Return which entry of the snapshot `index` is.  Raises LookupError as `find` does."""
         place = bisect_left(self.indexes, index)
         if place == len(self.indexes) or self.indexes[place] != index:
             raise LookupError(f"entry {index} is no longer in the log")
-        return self.packed[place]
+        return place
 
 
 class Positions:
@@ -140,6 +144,21 @@ class Positions:
             self.base_index = base_index
             self._sparse = sparse
             self._base_file = pack(base_file, 0, 1)
+
+    def replace(self, index: int, old: int, new: int) -> bool:
+        """Set the position of an entry above the base if it is `old`; return whether it was."""
+        with self._lock:
+            place = index - self.base_index - 1
+            if not 0 <= place < len(self._packed) or self._packed[place] != old:
+                return False
+            self._packed[place] = new
+            return True
+
+    @property
+    def sparse(self) -> Sparse:
+        """The entries of the base."""
+        with self._lock:
+            return self._sparse
 
     def get_range(self, first: int, last: int) -> Sequence[int]:
         """Return the positions of `first` to `last`, all above the base.  Raises LookupError if one is missing."""

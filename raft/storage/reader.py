@@ -17,12 +17,12 @@ from raft.errors import ADVICE, CorruptLog
 from raft.storage.disk import NO_DAMAGE, Disk, ReadFile
 from raft.storage.file_set import FileSet
 from raft.storage.positions import Positions, Run, count_within, runs
+from raft.storage.segment import LINE_BYTES_MIN
 
 _T = TypeVar("_T")
 _Take = Callable[[bytes, int, int, int], _T | None]  # (data, start, length at most, index) -> the record or entry
 Progress = Callable[[int, int], None]  # done and total, of bytes or entries; called now and then in a long start
 _REPLAY_BYTES = 4 * RECORD_BYTES_MAX  # read at a time in a start
-_RECORD_BYTES_MIN = 48  # no entry is shorter
 
 
 class LogReader:
@@ -47,7 +47,7 @@ class LogReader:
         return self._read(*self._range(first, last, bytes_max), _entry_at)
 
     def _range(self, first: int, last: int, bytes_max: int) -> tuple[Sequence[int], Sequence[int]]:
-        last = min(last, first + bytes_max // _RECORD_BYTES_MIN)
+        last = min(last, first + bytes_max // LINE_BYTES_MIN)
         positions = self._positions.get_range(first, last)
         count = count_within(positions, bytes_max)
         return range(first, first + count), positions[:count]

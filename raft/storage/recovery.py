@@ -44,6 +44,7 @@ from raft.storage.file_set import FileSet
 from raft.storage.index_file import OWNER, Indexes
 from raft.storage.positions import Positions, moved
 from raft.storage.reader import Progress
+from raft.storage.rewrite_file import Lost
 from raft.storage.segment import (
     Content,
     Header,
@@ -85,6 +86,8 @@ class RecoveredLog:
     hard_state: HardState = field(default_factory=HardState)
     cluster_id: str = ""
     last_segment: LastSegment | None = None
+    headers: list[Header] = field(default_factory=list)
+    holes: dict[int, tuple[int, Lost]] = field(default_factory=dict)  # index -> the position that stands for it
     # Entries beyond the durable offset and above the base: index, record.
     carried: list[tuple[int, bytes]] = field(default_factory=list)
     reports: list[str] = field(default_factory=list)
@@ -161,6 +164,7 @@ class _Recovery:
             self._check_predecessor(before, header, names)
             self._check_cluster(header.name, header.cluster_id, cluster_id)
             log.cluster_id = header.cluster_id or log.cluster_id
+        log.headers = headers
         for header, after in zip_longest(headers, headers[1:]):
             self._read_segment(header, after.sealed if after else None)
         base_index = log.positions.base_index

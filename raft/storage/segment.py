@@ -46,11 +46,12 @@ from raft.storage.positions import pack
 
 FORMAT = 1
 RUNS_MAX = 64  # more terms or configurations than this are left out of a header, which so stays below 4 KiB
+LINE_BYTES_MIN = 48  # no entry or opening is shorter
 _CRC_BYTES = 1 << 20
 _CHUNK_BYTES = 4 * RECORD_BYTES_MAX  # read at a time: always holds a whole record, and memory stays small
 
 # A line of any kind; of an entry also index, term, time and whether it is a configuration.
-_LINE = re.compile(
+LINE = re.compile(
     rb"([0-9a-f]{8}) "
     rb'(\{(?:"index":([0-9]{1,16}),"term":([0-9]{1,16}),"time":([0-9]{1,17}),("configuration":)?)?[^\n]*)\n'
 )
@@ -174,6 +175,13 @@ def is_void(payload: bytes) -> bool:
     return payload.startswith(_VOID)
 
 
+def known_line(line: Line, offset: int) -> bool:
+    """Return whether an intact line at `offset` is of a kind that a segment has there."""
+    if line[3] is not None or not offset:
+        return bool(offset) == (line[3] is not None)
+    return is_void(line[2]) or _OPENING_PAYLOAD.fullmatch(line[2]) is not None
+
+
 def checksum(file: ReadFile, end: int, pause: Callable[[], None] = lambda: None) -> int:
     """Return the checksum of a file's bytes before `end`; `pause` is called between steps of a millisecond."""
     crc = 0
@@ -235,7 +243,7 @@ def intact_lines(file: ReadFile, start: int, end: int) -> Iterator[tuple[int, Li
 def intact_lines_in(chunk: bytes) -> Iterator[Line]:
     """Yield the records at the beginning of `chunk`, as long as they are intact and whole."""
     done = 0
-    for line in _LINE.finditer(chunk):
+    for line in LINE.finditer(chunk):
         if line.start() != done or int(line[1], 16) != crc32(line[2]):
             return
         yield line

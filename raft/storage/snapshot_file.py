@@ -63,6 +63,23 @@ def encode_header(name: str, cluster_id: str, meta: SnapshotMeta) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
+def entries_line(count: int) -> bytes:
+    """Return the line before the entries."""
+    return seal(b'{"entries":%d}' % count)
+
+
+def _end_line(offset: int, crc: int) -> bytes:
+    return seal(b'{"end":%d,"crc":"%08x"}' % (offset, crc))
+
+
+def end_line(size: int, crc: int) -> bytes:
+    """Return the last line of a file of `size` bytes; `crc`: of the bytes before it."""
+    line = _end_line(size, crc)
+    for _ in range(2):  # the offset can have fewer digits than the size
+        line = _end_line(size - len(line), crc)
+    return line
+
+
 class Scan:
     """Takes a file's lines in their order, in pieces of any size, and notes their content."""
 
@@ -240,7 +257,7 @@ def file_steps(
                 yield
         if entries is not None:
             count, records = entries
-            writer.put(seal(b'{"entries":%d}' % count))
+            writer.put(entries_line(count))
             for offset in _put_records(writer, records, noted):
                 if offset >= step_end:
                     step_end = offset + WRITE_STEP_BYTES
@@ -302,7 +319,7 @@ class _Writer:
     def finish(self) -> None:
         """Close the file with its end line, durable and under its name."""
         self._flush()
-        self._file.append(seal(b'{"end":%d,"crc":"%08x"}' % (self._written, self._crc)))
+        self._file.append(_end_line(self._written, self._crc))
         self._file.fsync()
         self._file.close()
         self._disk.rename(self._temporary, self._path)

@@ -57,17 +57,26 @@ class _UnsyncedFile:
 class BadDisk(UnsyncedDisk):
     """A disk some of whose places cannot be read: EIO, as of a page that went bad."""
 
-    def __init__(self) -> None:
+    def __init__(self, page_bytes: int = 1) -> None:
+        """A bad place makes all of its page unreadable."""
         self.bad: set[tuple[str, int]] = set()  # (name, offset)
+        self._page_bytes = page_bytes
 
     def open(self, path: Path) -> ReadFile:
-        return _BadFile(super().open(path), self, path.name)
+        return BadFile(super().open(path), self.bad, path.name, self._page_bytes)
+
+    def rename(self, source: Path, target: Path) -> None:
+        super().rename(source, target)
+        self.bad -= {place for place in self.bad if place[0] == target.name}  # the new file is elsewhere on the disk
 
 
-class _BadFile:
-    def __init__(self, file: ReadFile, disk: BadDisk, name: str) -> None:
+class BadFile:
+    """A file of a disk that has these bad places."""
+
+    def __init__(self, file: ReadFile, bad: set[tuple[str, int]], name: str, page_bytes: int) -> None:
         self._file = file
-        self._disk = disk
+        self._page = page_bytes
+        self._bad = bad
         self._name = name
         self.close = file.close
 
@@ -76,7 +85,8 @@ class _BadFile:
         return self._file.size
 
     def pread(self, size: int, offset: int) -> bytes:
-        if any(name == self._name and offset <= place < offset + size for name, place in self._disk.bad):
+        pages = range(offset // self._page, (offset + size - 1) // self._page + 1)
+        if any(name == self._name and place // self._page in pages for name, place in self._bad):
             raise OSError(errno.EIO, "Input/output error", self._name)
         return self._file.pread(size, offset)
 

@@ -1,0 +1,431 @@
+"""The files that are not appended to any more, checked and mended: sealed segments, the base, the newest checkpoint.
+
+Rules.  A check reads all, in small steps.  It compares each line with its checksum, each entry with its position,
+and the whole with the checksum that a segment's successor or a snapshot's end line names.  A segment with void lines
+was written anew here and has another one.  Lost entries are named, for whoever fetches them; what else is lost in a
+segment nobody needs, and it is written anew at once.  An index is made anew if it is damaged or missing, and a damaged
+checkpoint is removed: the base, or an earlier one, takes its place.
+
+The newest segment is neither checked nor mended: its last bytes may not be durable yet.
+"""
+
+import threading
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from zlib import crc32
+
+from raft.core.entries import decode_entry, is_entry_at
+from raft.errors import ADVICE, CorruptLog, DiskFull, InvalidMessage
+from raft.storage.disk import Disk, NoRoom
+from raft.storage.file_names import checkpoint_index, checkpoint_name, index_name, sequence_of
+from raft.storage.file_set import FileSet
+from raft.storage.index_file import OWNER, Indexes
+from raft.storage.positions import Positions, pack, unpack
+from raft.storage.reader import LogReader
+from raft.storage.rewrite_file import Lost, plan, rewrite
+from raft.storage.salvage import STEP_BYTES, Piece, Salvage, any_line, open_possible, read_possible
+from raft.storage.segment import Content, Header, Sealed, encode_header, known_line
+from raft.storage.snapshot_file import Scan, end_line, entries_line
+
+_BOUNDS_MAX = 64  # neighbours asked for their term: if so many are damaged, nothing is known
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A step of a check."""
+
+    file: str  # the name of the file that is being read
+    done: int  # bytes of all files so far
+    total: int
+    damages: tuple[CorruptLog, ...] = ()  # found in this step; `file` of each is a path
+
+
+@dataclass(slots=True)
+class SegmentTable:
+    """The headers of the segments, by name, as the storage has written or found them."""
+
+    headers: dict[str, Header] = field(default_factory=dict)
+    sealed: dict[str, Sealed] = field(default_factory=dict)  # of all but the newest
+
+    def add(self, header: Header) -> None:
+        """Add the header of a segment; its predecessor is sealed."""
+        self.headers[header.name] = header
+        self.sealed[header.predecessor] = header.sealed
+
+    def keep(self, names: set[str]) -> None:
+        """Forget all other segments."""
+        self.headers = {name: header for name, header in list(self.headers.items()) if name in names}
+        self.sealed = {name: sealed for name, sealed in list(self.sealed.items()) if name in names}
+
+
+class _Survey:
+    """One file as it is on the disk now: its gaps, and which entries are lost in them.  Takes the bytes in order."""
+
+    def __init__(
+        self,
+        indexes: Sequence[int],
+        positions: Sequence[int],
+        loose: Sequence[Lost],
+        salvage: Salvage,
+        crc_end: int,
+    ) -> None:
+        """`indexes` at these `positions` must be in the file, and `loose` somewhere in its gaps; ascending."""
+        self.gaps: list[tuple[int, int]] = []
+        self.lost: list[Lost] = []
+        self.crc = 0  # of the bytes before `crc_end`
+        self.has_void = False
+        self.content: Content | None = None  # to be collected; None again if the entries are not a segment's content
+        self._crc_left = crc_end
+        self._expected = [(index, unpack(position)[1]) for index, position in zip(indexes, positions, strict=True)]
+        self._expected.reverse()  # the next one is taken from the end
+        self._loose = loose
+        self._salvage = salvage
+
+    def feed(self, data: bytes, *, last: bool = False) -> list[Lost]:
+        """Take the next bytes; return the entries that are now known to be lost."""
+        self.crc = crc32(memoryview(data)[: self._crc_left], self.crc)
+        self._crc_left -= min(len(data), self._crc_left)
+        found: list[Lost] = []
+        for piece in self._salvage.feed(data, last=last):
+            self._take(piece, found)
+        if last:
+            found += [Lost(index, offset) for index, offset in reversed(self._expected)]
+            found += self._loose
+        self.lost = sorted([*self.lost, *found], key=lambda one: one.index) if found else self.lost
+        return found
+
+    def _take(self, piece: Piece, found: list[Lost]) -> None:
+        expected = self._expected
+        while expected and expected[-1][1] < piece.offset:
+            found.append(Lost(*expected.pop()))
+        if piece.line is None:
+            self.gaps.append((piece.offset, piece.end))
+            return
+        self.has_void = self.has_void or piece.is_void
+        if expected and expected[-1] == (piece.index, piece.offset):
+            expected.pop()
+        if self.content is not None and piece.index:
+            try:
+                self.content.take(piece.line, piece.offset)
+            except InvalidMessage:
+                self.content = None
+
+
+class SealedFiles:
+    """The files of a log whose owner keeps the collaborators.  Any thread; one at a time mends or checks."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        data_dir: Path,
+        files: FileSet,
+        positions: Positions,
+        segments: SegmentTable,
+        term_of: Callable[[int], int],
+        holes: Mapping[int, tuple[int, Lost]],
+    ) -> None:
+        """`holes`: by index the position that stands for one whose place is not known, and where it can be."""
+        self._disk = disk
+        self._data_dir = data_dir
+        self._files = files
+        self._positions = positions
+        self._reader = LogReader(disk, data_dir, files, positions)
+        self._indexes = Indexes(disk, data_dir, OWNER)
+        self._segments = segments
+        self._term_of = term_of
+        self._holes = dict(holes)
+        self._lock = threading.Lock()  # held across I/O: nobody else waits for it than who mends or checks
+
+    def holes(self) -> list[tuple[int, int]]:
+        """Return (index, term) of the entries whose place is not known, and which are not mended yet."""
+        found = [index for index, (position, _) in list(self._holes.items()) if self._position(index) == position]
+        return [(index, self._term_of(index)) for index in sorted(found)]
+
+    def _position(self, index: int) -> int | None:
+        try:
+            return self._positions.get_many([index])[0]
+        except LookupError:
+            return None
+
+    def files_of(self, indexes: Iterable[int]) -> dict[int, str]:
+        """Return the path of the file that holds each of these entries, by index; those not in the log are left out."""
+        found: dict[int, str] = {}
+        for index in indexes:
+            with suppress(LookupError):
+                slot = unpack(self._positions.get_many([index])[0])[0]
+                found[index] = str(self._data_dir / self._files.name(slot))
+        return found
+
+    # Mending
+
+    def mend(self, records: Mapping[int, bytes]) -> set[int]:
+        """Put these records, which other members hold, where they are lost; return the indexes that can be read now.
+
+        A record that is not that of its index and term, or does not fit, is left out, and so is one of the newest
+        segment.  Raises DiskFull, OSError: the files are as they were.
+        """
+        with self._lock:
+            mended: set[int] = set()
+            wanted: dict[int, dict[int, bytes]] = {}
+            for index in sorted(records):
+                position = self._position(index)
+                if position is None:
+                    continue
+                if self._can_be_read(index):
+                    mended.add(index)
+                elif self._is_right(index, records[index]):
+                    wanted.setdefault(unpack(position)[0], {})[index] = records[index]
+            for slot, name, _ in self._files.counted():
+                if slot in wanted:
+                    self._mend_file(slot, name, wanted[slot])
+                    mended |= {index for index in wanted[slot] if self._can_be_read(index)}
+            return mended
+
+    def _can_be_read(self, index: int) -> bool:
+        try:
+            self._reader.read_many([index])
+        except (CorruptLog, LookupError):
+            return False
+        return True
+
+    def _is_right(self, index: int, record: bytes) -> bool:
+        if not is_entry_at(record, index):
+            return False
+        try:
+            term = decode_entry(record).term
+        except InvalidMessage:
+            return False
+        low, high = self.term_bounds(index)
+        return low <= term <= high
+
+    def term_bounds(self, index: int) -> tuple[int, int]:
+        """Return between which terms that of an entry is: above the base its own, else those of sound neighbours."""
+        if index > self._positions.base_index:
+            return self._term_of(index), self._term_of(index)
+        base, sparse = self._files.base, self._positions.sparse
+        low, high = 0, base.meta.term if base else 0
+        try:
+            place = sparse.place(index)
+        except LookupError:
+            return low, high
+        low = self._first_term(sparse.indexes[max(0, place - _BOUNDS_MAX) : place][::-1], low)
+        return low, self._first_term(sparse.indexes[place + 1 : place + 1 + _BOUNDS_MAX], high)
+
+    def _first_term(self, indexes: "array[int]", default: int) -> int:
+        for index in indexes:
+            with suppress(CorruptLog, LookupError):
+                return decode_entry(self._reader.read_many([index])[0]).term
+        return default
+
+    def _mend_file(self, slot: int, name: str, records: Mapping[int, bytes]) -> None:
+        """Write a file anew with these records, as far as they fit."""
+        try:
+            if sequence_of(name):
+                self._mend_segment(slot, name, records)
+            else:
+                self._mend_base(slot, name, records)
+        except NoRoom as full:
+            raise DiskFull(f"{name} cannot be written anew: {full.strerror}") from full
+        except InvalidMessage:  # the whole has another checksum: nothing was changed
+            return
+
+    def _mend_segment(self, slot: int, name: str, records: Mapping[int, bytes]) -> None:
+        sealed = self._segments.sealed.get(name)
+        if sealed is None:
+            return
+        survey = self._survey_segment(slot, sealed)
+        self._read_through(survey, name, sealed.end)
+        own = {0: encode_header(self._segments.headers[name])}
+        made = plan(survey.gaps, own, survey.lost, records, fills=True)
+        if not made.patches:
+            return
+        is_as_it_was = made.is_whole and not made.has_void and not survey.has_void
+        expected = (sealed.end, sealed.crc) if is_as_it_was and sealed.crc is not None else None
+        rewrite(self._disk, self._data_dir / name, sealed.end, made.patches, expected)
+        for index, (offset, length) in made.places.items():
+            if index in self._holes:
+                position, _ = self._holes[index]
+                if self._positions.replace(index, position, pack(slot, offset, length)):
+                    del self._holes[index]
+
+    def _mend_base(self, slot: int, name: str, records: Mapping[int, bytes]) -> None:
+        base, sparse = self._files.base, self._positions.sparse
+        if base is None or base.name != name:
+            return
+        survey = _Survey(sparse.indexes, sparse.packed, (), Salvage(any_line), 0)
+        self._read_through(survey, name, base.bytes)
+        own: dict[int, bytes] = {}
+        said = self._indexes.said(name)
+        if said is not None and said.size == base.bytes:
+            last = end_line(base.bytes, said.crc)
+            own = {0: said.first_line, base.bytes - len(last): last}
+        count = entries_line(len(sparse.indexes))
+        own[self._positions.first_offset(base.bytes) - len(count)] = count
+        made = plan(survey.gaps, own, survey.lost, records, fills=False)
+        if made.patches:
+            crc_end = base.bytes - len(end_line(base.bytes, 0))
+            expected = (crc_end, said.crc) if made.is_whole and said is not None else None
+            rewrite(self._disk, self._data_dir / name, base.bytes, made.patches, expected)
+
+    def _survey_segment(self, slot: int, sealed: Sealed) -> _Survey:
+        base_index, last_index = self._positions.base_index, self._positions.last_index
+        first, last = max(sealed.first_index, base_index + 1), min(sealed.last_index, last_index)
+        indexes, positions, loose = array("Q"), array("Q"), []
+        with suppress(LookupError):  # a compaction, or a rewind, was quicker: what it replaced nobody needs
+            for index, position in enumerate(self._positions.get_range(first, last), first):
+                hole = self._holes.get(index)
+                if hole is not None and hole[0] == position:
+                    loose.append(hole[1])
+                elif unpack(position)[0] == slot:
+                    indexes.append(index)
+                    positions.append(position)
+        return _Survey(indexes, positions, loose, Salvage(known_line), sealed.end)
+
+    def _read_through(self, survey: _Survey, name: str, end: int) -> None:
+        for _ in self._steps(survey, name, end):
+            pass
+
+    def _steps(self, survey: _Survey, name: str, end: int) -> Iterator[tuple[int, list[Lost]]]:
+        """Feed a file's bytes before `end` to the survey; yield the size of each step, and the entries lost."""
+        file = open_possible(self._disk, self._data_dir / name)
+        try:
+            for offset in range(0, end, STEP_BYTES):
+                size = min(STEP_BYTES, end - offset)
+                yield size, survey.feed(read_possible(file, size, offset), last=offset + size == end)
+        finally:
+            if file is not None:
+                file.close()
+
+    # Checking
+
+    def verify(self) -> Iterator[Verified]:
+        """Read everything in steps of at most 256 KiB and yield each; the caller pauses between them.
+
+        Raises DiskFull, OSError.
+        """
+        counted = self._files.counted()
+        sizes = {name: self._segments.sealed[name].end for _, name, _ in counted if name in self._segments.sealed}
+        sizes |= {name: size for _, name, size in counted if not sequence_of(name)}
+        checkpoint = checkpoint_name(self._files.document_index)
+        with suppress(OSError):
+            if checkpoint in self._disk.list(self._data_dir):
+                file = self._disk.open(self._data_dir / checkpoint)
+                sizes[checkpoint] = file.size
+                file.close()
+        total, done = sum(sizes.values()), 0
+        for slot, name, _ in counted:
+            if name not in sizes:
+                continue  # the newest segment
+            steps = self._check_segment(slot, name) if sequence_of(name) else self._check_base(slot, name)
+            for size, damages in steps:
+                done += size
+                yield Verified(name, done, total, damages)
+        if checkpoint in sizes:
+            for size, damages in self._check_checkpoint(checkpoint):
+                done += size
+                yield Verified(checkpoint, done, total, damages)
+
+    def _check_segment(self, slot: int, name: str) -> Iterator[tuple[int, tuple[CorruptLog, ...]]]:
+        sealed, header = self._segments.sealed[name], self._segments.headers[name]
+        survey = self._survey_segment(slot, sealed)
+        if not self._has_index(header, sealed):
+            survey.content = Content()
+        for size, lost in self._steps(survey, name, sealed.end):
+            yield size, self._damage_of(name, lost)
+        if not self._files.counts(slot):
+            return
+        if survey.gaps and not survey.lost:
+            with self._lock:
+                self._mend_file(slot, name, {})
+            yield 0, (self._error(name, survey.gaps[0][0], "bytes that nobody needs were damaged: written anew,"),)
+        elif not survey.gaps and not survey.has_void and survey.crc != sealed.crc and sealed.crc is not None:
+            yield 0, (self._error(name, 0, "the checksum of the whole is wrong"),)
+        elif not survey.gaps and survey.content is not None:
+            self._keep_index(header, sealed, survey.content)
+            yield 0, (self._index_error(name),)
+
+    def _has_index(self, header: Header, sealed: Sealed) -> bool:
+        file = open_possible(self._disk, self._data_dir / header.name)
+        if file is None:
+            return True  # what is lost is the file
+        try:
+            return self._indexes.segment(file, header, sealed.end, sealed.crc) is not None
+        except OSError:
+            return True
+        finally:
+            file.close()
+
+    def _keep_index(self, header: Header, sealed: Sealed, content: Content) -> None:
+        with suppress(OSError), closing(self._disk.open(self._data_dir / header.name)) as file:
+            self._indexes.keep_segment(file, header, sealed.end, sealed.crc, content)
+
+    def _index_error(self, name: str) -> CorruptLog:
+        return self._error(index_name(name), 0, "the index was damaged or missing, and was made anew,")
+
+    def _check_base(self, slot: int, name: str) -> Iterator[tuple[int, tuple[CorruptLog, ...]]]:
+        base, sparse = self._files.base, self._positions.sparse
+        if base is None or base.name != name:
+            return
+        said = self._indexes.said(name)
+        survey = _Survey(
+            sparse.indexes, sparse.packed, (), Salvage(any_line), base.bytes - len(end_line(base.bytes, 0))
+        )
+        for size, lost in self._steps(survey, name, base.bytes):
+            yield size, self._damage_of(name, lost)
+        if not self._files.counts(slot):
+            return
+        if survey.gaps and not survey.lost:
+            with self._lock:
+                self._mend_file(slot, name, {})
+            yield 0, (self._error(name, survey.gaps[0][0], "the snapshot is damaged"),)
+        elif not survey.gaps and not self._ends_with(name, base.bytes, survey.crc):
+            yield 0, (self._error(name, 0, "the checksum of the whole is wrong"),)
+        elif not survey.gaps and (said is None or (said.size, said.crc) != (base.bytes, survey.crc)):
+            self._indexes.keep_base(name, sparse)
+            yield 0, (self._index_error(name),)
+
+    def _ends_with(self, name: str, size: int, crc: int) -> bool:
+        line = end_line(size, crc)
+        file = open_possible(self._disk, self._data_dir / name)
+        try:
+            return read_possible(file, len(line), size - len(line)) == line
+        finally:
+            if file is not None:
+                file.close()
+
+    def _check_checkpoint(self, name: str) -> Iterator[tuple[int, tuple[CorruptLog, ...]]]:
+        file, scan = open_possible(self._disk, self._data_dir / name), Scan(name)
+        if file is None:
+            return  # a newer one has replaced it
+        try:
+            size, rest, what = file.size, b"", ""
+            for offset in range(0, size, STEP_BYTES):
+                rest += read_possible(file, min(STEP_BYTES, size - offset), offset)
+                try:
+                    rest = rest[scan.feed(rest) :]
+                except InvalidMessage as error:
+                    what = str(error)
+                    break
+                yield min(STEP_BYTES, size - offset), ()
+            what = what or ("" if scan.whole and scan.offset == size else "a damaged line")
+        finally:
+            file.close()
+        if what and checkpoint_index(name) == self._files.document_index:
+            with suppress(OSError):
+                self._disk.remove(self._data_dir / name)
+            self._files.forget_checkpoints()
+            yield 0, (self._error(name, scan.offset, f"the checkpoint was removed: {what}"),)
+
+    def _damage_of(self, name: str, lost: Sequence[Lost]) -> tuple[CorruptLog, ...]:
+        if not lost:
+            return ()
+        first = lost[0]
+        offset = first.lower if first.offset is None else first.offset
+        indexes = tuple(sorted(one.index for one in lost))
+        return (self._error(name, offset, f"entry {indexes[0]} is damaged", indexes),)
+
+    def _error(self, name: str, offset: int, what: str, indexes: tuple[int, ...] = ()) -> CorruptLog:
+        return CorruptLog(str(self._data_dir / name), offset, what, ADVICE, indexes)
