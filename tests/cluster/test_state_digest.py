@@ -98,7 +98,7 @@ def test_a_node_that_applied_a_command_wrongly_is_named_answers_nobody_and_serve
             for node in nodes:
                 node.wait_says("the state of member 3 at index", DEADLINE_S)
                 wait_until(partial(is_named, node, 3), DEADLINE_S, f"node {node.id} shows it")
-            assert not third.status()["Leader"] == 3
+            assert third.status()["Leader"] != 3
             for path in ("/rooms", "/rooms?consistency=stale", "/rooms/general?consistency=stale"):
                 assert third.request("GET", path).status == 503
             assert third.request("POST", "/rooms/general", '{"User":"ann","Message":"no"}').status == 503

@@ -14,6 +14,7 @@ import pytest
 from raft.core.configuration import AddMember
 from raft.errors import Unavailable
 from tests.raft.members import DEADLINE_S, Host, Members
+from tests.raft.memory import Memory
 from tests.support.waiting import wait_until
 
 
@@ -234,5 +235,26 @@ def test_a_member_that_lags_and_one_that_joins_are_compared_and_not_named(
         wait_until_compared(cluster)
         assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
         assert not any(host.member.is_set_aside for host in cluster.running())
+    finally:
+        cluster.close()
+
+
+def test_a_state_that_a_start_restored_wrongly_is_found(tmp_path: Path) -> None:
+    cluster = cluster_of(tmp_path, 3)
+    try:
+        leader = cluster.leader()
+        post(leader, range(10))
+        wait_until_compared(cluster)
+        started, _ = cluster.followers()
+        maintenance = started.member._log_maintenance
+        assert maintenance is not None
+        maintenance.checkpoint()
+        started.stop()
+        restore = Memory.restore
+        with mock.patch.object(Memory, "restore", lambda memory, index, lines: restore(memory, index, [*lines][1:])):
+            started.start()
+        wait_until(lambda: len(started.memory.restored) == 2, DEADLINE_S, "the leader's state after the own one")
+        wait_until(lambda: not started.member.is_set_aside, DEADLINE_S, "the member serving")
+        assert started.memory.commands == leader.memory.commands
     finally:
         cluster.close()
