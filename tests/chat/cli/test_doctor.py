@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,10 @@ from raft.storage.identity import Founder, load, load_or_create, lock_directory,
 from raft.storage.log_store import Storage
 from tests.formats.running import ID, running
 from tests.formats.scene import Scene
+from tests.support.cluster import COMMAND, environment
+from tests.support.tools import absent, require
 
+RUN_S = 30
 MESSAGES = 90
 TEXT = "A message of some length, so that a few of them end a segment. " * 2
 ANN = Actor(NOBODY, "ann")
@@ -146,6 +150,21 @@ def test_a_directory_is_examined_beside_the_node_that_runs_on_it(
     assert f"A node runs here: process {os.getpid()}." in lines
     words = f"data directory {directory} is in use by another process (pid {os.getpid()})"
     assert lines[-2:] == [f"A start would be refused: {words}", "All is sound."]
+
+
+def test_a_directory_on_a_disk_that_is_only_read_is_examined(directory: Path) -> None:
+    """In a mount namespace of its own.  An index that is missing there cannot be made, and is done without."""
+    require(absent("unshare", "mount"))
+    segments(directory)[0].with_suffix(".idx").unlink()
+    script = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && ! touch "$1"/new 2>&1 && shift && exec "$@"'
+    command = [*COMMAND, "doctor", str(directory)]
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script, "sh", str(directory), *command],
+        capture_output=True, text=True, timeout=RUN_S, check=False, env=environment(),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Read-only file system" in done.stdout
+    assert done.stdout.endswith("A start would begin.\nAll is sound.\n")
 
 
 Damages = Callable[[Path], tuple[str, int] | None]
