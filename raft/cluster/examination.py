@@ -98,11 +98,25 @@ class _Examination:
 
     def _note(self, damage: CorruptLog) -> None:
         what = str(damage).removeprefix(f"{damage.file}: ").partition(f" at byte {damage.offset}")[0]
-        place: Facts = {"File": Path(damage.file).name, "Offset": damage.offset, "What": what}
-        if not any((one["File"], one["Offset"]) == (place["File"], place["Offset"]) for one in self._damage):
-            self._damage.append(place)
+        indexes = list(damage.indexes)
+        self._damage.append(
+            {"File": Path(damage.file).name, "Offset": damage.offset, "What": what, "Gaps": [], "Indexes": indexes}
+        )
 
     # The files
+
+    def _note_file(self, file: CheckedFile) -> None:
+        """Note a damaged file, in the place of what the start has said of it."""
+        self._damage = [one for one in self._damage if one["File"] != file.name]
+        self._damage.append(
+            {
+                "File": file.name,
+                "Offset": file.offset,
+                "What": file.problem,
+                "Gaps": [list(gap) for gap in file.gaps],
+                "Indexes": list(file.lost),
+            }
+        )
 
     def _files(self) -> Facts:
         names = sorted(self._disk.list(self._data_dir))
@@ -110,9 +124,9 @@ class _Examination:
         counting = _counting(names)
         files = []
         for file in checked:
-            counts = file.name in counting
+            counts = file.name in counting or file.name not in names  # one that is missing between two others
             if file.problem and counts and file.kind != CHECKPOINT:  # a damaged checkpoint is ignored by a start
-                self._note(CorruptLog(str(self._data_dir / file.name), file.offset, file.problem, ""))
+                self._note_file(file)
             files.append(_of_file(file, counts))
         return {
             "Files": files,

@@ -5,7 +5,8 @@ verified, and the checksum of the whole: of a segment that in its successor's he
 line.
 """
 
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,6 +15,8 @@ from pathlib import Path
 from raft.errors import InvalidMessage
 from raft.storage.disk import Disk, ReadFile
 from raft.storage.file_names import checkpoint_index, sequence_of, snapshot_index
+from raft.storage.index_file import Indexes
+from raft.storage.salvage import Piece, any_line, open_possible, pieces_of
 from raft.storage.segment import (
     Header,
     Sealed,
@@ -29,6 +32,7 @@ from raft.storage.snapshot_file import CHUNK_BYTES, Scan
 SEGMENT, SNAPSHOT, CHECKPOINT = "segment", "snapshot", "checkpoint"
 _HEADER_BYTES_MAX = 4096
 _ANY_INDEX = 1 << 53  # before a segment: which entries are there is not for this check to say
+_READER = "check"  # the word of this reader of indexes; it makes none, as the disk is only read
 _DAMAGED = "a damaged or missing record"
 
 
@@ -44,6 +48,8 @@ class CheckedFile:
     problem: str = ""  # "" for a sound file
     offset: int = 0  # of the first byte that is wrong
     unfinished_bytes: int = 0  # at the end of the newest segment: a write that was under way, or that a crash cut short
+    gaps: tuple[tuple[int, int], ...] = ()  # (offset, length) of each damaged place
+    lost: tuple[int, ...] = ()  # the entries in the gaps, as far as another file says which those are
 
 
 def check_files(disk: Disk, data_dir: Path) -> Iterator[CheckedFile]:
@@ -51,11 +57,15 @@ def check_files(disk: Disk, data_dir: Path) -> Iterator[CheckedFile]:
     names = sorted(disk.list(data_dir))
     for name in names:
         if snapshot_index(name) or checkpoint_index(name):
-            yield _checked(disk, data_dir, name, SNAPSHOT if snapshot_index(name) else CHECKPOINT, _check_document)
+            kind = SNAPSHOT if snapshot_index(name) else CHECKPOINT
+            found = _checked(disk, data_dir, name, kind, _check_document)
+            yield _with_lost_of_snapshot(disk, data_dir, found) if kind == SNAPSHOT and found.problem else found
     segments = [name for name in names if sequence_of(name)]
     for name, after in zip(segments, [*segments[1:], ""], strict=False):
         check = partial(_check_segment, sealed=_sealed(disk, data_dir, name, after), is_newest=not after)
         yield _checked(disk, data_dir, name, SEGMENT, check)
+        if after:
+            yield from _missing(disk, data_dir, name, after)
 
 
 def _checked(
@@ -81,6 +91,41 @@ def _check_document(file: ReadFile, found: CheckedFile) -> CheckedFile:
     if scan.whole and scan.offset == found.bytes:
         return found
     return replace(found, problem=_DAMAGED, offset=scan.offset)
+
+
+def _with_lost_of_snapshot(disk: Disk, data_dir: Path, found: CheckedFile) -> CheckedFile:
+    """Add the gaps of a damaged snapshot, and by its index the entries that are lost in them."""
+    file = open_possible(disk, data_dir / found.name)
+    try:
+        pieces = [*pieces_of(file, found.bytes, any_line)]
+    finally:
+        if file is not None:
+            file.close()
+    intact = {piece.index for piece in pieces}
+    try:
+        known = Indexes(disk, data_dir, _READER).base(found.name).sparse.indexes
+    except (InvalidMessage, OSError):  # the index is missing or not of this file
+        known = array("Q")
+    return replace(found, gaps=_gaps(pieces), lost=tuple(index for index in known if index not in intact))
+
+
+def _gaps(pieces: Iterable[Piece]) -> tuple[tuple[int, int], ...]:
+    return tuple((piece.offset, piece.length) for piece in pieces if piece.line is None)
+
+
+def _missing(disk: Disk, data_dir: Path, name: str, after: str) -> Iterator[CheckedFile]:
+    """Yield the segment between two others, if the later one follows another one than the earlier."""
+    try:
+        with closing(disk.open(data_dir / after)) as file:
+            header = _header(file)
+    except (OSError, InvalidMessage):
+        return
+    if header is not None and header.predecessor > name:
+        first, last = header.sealed.first_index, header.sealed.last_index
+        yield CheckedFile(
+            header.predecessor, SEGMENT, problem="the file is missing", gaps=((0, header.sealed.end),),
+            lost=tuple(range(first, last + 1)), first_index=first, last_index=last,
+        )  # fmt: skip
 
 
 def _sealed(disk: Disk, data_dir: Path, name: str, after: str) -> Sealed | None:
@@ -126,13 +171,22 @@ def _check_segment(file: ReadFile, found: CheckedFile, *, sealed: Sealed | None,
         found = replace(found, first_index=content.first_index, last_index=content.last_index)
     if sealed is None and is_newest:
         if scan.stop < max(scan.durable, highest_durable(file, scan.stop, end)):
-            return replace(found, problem=_DAMAGED, offset=scan.stop)
+            return _with_lost(file, replace(found, problem=_DAMAGED, offset=scan.stop), end, None)
         return replace(found, unfinished_bytes=end - scan.stop)
     if scan.stop < end:
-        return replace(found, problem=_DAMAGED, offset=scan.stop)
+        return _with_lost(file, replace(found, problem=_DAMAGED, offset=scan.stop), end, sealed)
     if sealed is not None and checksum(file, end) != sealed.crc and not _has_void(file, end):
         return replace(found, problem=f"the checksum of the whole is not {sealed.crc:08x}")
     return found
+
+
+def _with_lost(file: ReadFile, found: CheckedFile, end: int, sealed: Sealed | None) -> CheckedFile:
+    """Add the gaps of a damaged segment, and by its successor the entries that are lost in them."""
+    pieces = [*pieces_of(file, end)]
+    intact = {piece.index for piece in pieces}
+    first, last = (sealed.first_index, sealed.last_index) if sealed is not None else (1, 0)
+    lost = tuple(index for index in range(first, last + 1) if index not in intact)
+    return replace(found, gaps=_gaps(pieces), lost=lost)
 
 
 def _has_void(file: ReadFile, end: int) -> bool:

@@ -6,12 +6,14 @@ Nothing is written, and no node is asked.  The engine's part is handed in (tools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from chat.cli.backups.tools import BackupTools
 from chat.cli.node_client import CommandFailed, sub_parser
 from chat.logs.log_lines import escaped
 
+PLACES_MAX: Final = 8  # of one file, in the text
+_PLURALS: Final = {"entry": "entries"}
 Facts = Mapping[str, Any]
 
 
@@ -85,7 +87,19 @@ def _content(facts: Facts) -> str:
 
 
 def _count(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+    return f"{count:,} {what if count == 1 else _PLURALS.get(what, what + 's')}"
+
+
+def _ranges(indexes: Sequence[int]) -> str:
+    """Ascending numbers in words: "7, 9 to 12"."""
+    ranges: list[list[int]] = []
+    for index in indexes:
+        if ranges and ranges[-1][1] == index - 1:
+            ranges[-1][1] = index
+        else:
+            ranges.append([index, index])
+    said = [f"{first:,}" if first == last else f"{first:,} to {last:,}" for first, last in ranges[:PLACES_MAX]]
+    return ", ".join(said) + (" and others" if len(ranges) > PLACES_MAX else "")
 
 
 def _files(facts: Facts) -> Iterator[str]:
@@ -106,8 +120,13 @@ def _files(facts: Facts) -> Iterator[str]:
 
 def _verdict(facts: Facts) -> Iterator[str]:
     for place in facts["Damage"]:
-        indexes = f" (index {', '.join(map(str, place['Indexes']))})" if place.get("Indexes") else ""
-        yield f"Damaged: {place['File']}, byte {place['Offset']:,}{indexes}: {place['What']}."
+        yield f"Damaged: {place['File']}, byte {place['Offset']:,}: {place['What']}."
+        for offset, length in place["Gaps"][:PLACES_MAX]:
+            yield f"  From byte {offset:,}, {_count(length, 'byte')} cannot be used."
+        if len(place["Gaps"]) > PLACES_MAX:
+            yield f"  So it is in {len(place['Gaps']) - PLACES_MAX:,} more places; --json has all."
+        if place["Indexes"]:
+            yield f"  {_count(len(place['Indexes']), 'entry')} lost there: index {_ranges(place['Indexes'])}."
     if not facts["Refusal"]:
         yield "A start would begin."
     else:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -228,6 +230,55 @@ def test_damage_is_named_and_a_start_says_what_the_doctor_says(
     first = facts["Damage"][0]
     assert any(line.startswith(f"Damaged: {first['File']}, byte {first['Offset']:,}") for line in lines)
     assert lines[-1] == "Not all is sound."
+
+
+def entries_in(path: Path) -> set[int]:
+    return {int(found[1]) for found in re.finditer(rb'\{"index":([0-9]+),', path.read_bytes())}
+
+
+def zeroed_part_of_the_snapshot(directory: Path) -> str:
+    (snapshot,) = directory.glob("snapshot-*.jsonl")
+    content = snapshot.read_bytes()
+    start = 4200  # an index is held against the first and the last 4 KiB of its file
+    assert start + 300 < len(content) - 4096
+    snapshot.write_bytes(content[:start] + bytes(300) + content[start + 300 :])
+    return snapshot.name
+
+
+def zeroed_part_of_a_segment(directory: Path) -> str:
+    path = segments(directory)[1]
+    content = path.read_bytes()
+    path.write_bytes(content[:2000] + bytes(1000) + content[3000:])
+    return path.name
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        zeroed_part_of_the_snapshot, zeroed_part_of_a_segment,
+        lambda directory: short_sealed_segment(directory)[0], lambda directory: missing_segment(directory)[0],
+    ],
+    ids=["part of the snapshot", "part of a segment", "short segment", "missing segment"],
+)  # fmt: skip
+def test_the_entries_that_are_lost_in_a_file_are_named(
+    damage: Callable[[Path], str], made: Path, directory: Path, doctor: Doctor
+) -> None:
+    name = damage(directory)
+    before, path = entries_in(made / name), directory / name
+    intact = {index for index in before if path.exists() and is_intact(path, index)}
+    (found,) = doctor.facts(directory, 1)["Damage"]
+    assert found["File"] == name
+    assert found["Indexes"] == sorted(before - intact)
+    assert len(found["Gaps"]) == 1
+    lost = before - intact
+    words = f"  {len(lost)} entr{'y' if len(lost) == 1 else 'ies'} lost there: index "
+    assert any(line.startswith(words) for line in doctor.lines(directory, 1))
+
+
+def is_intact(path: Path, index: int) -> bool:
+    """Return whether the line of this entry is in the file as it was written."""
+    lines = [line for line in path.read_bytes().splitlines(keepends=True) if b'{"index":%d,' % index in line]
+    return any(line[:8] == b"%08x" % crc32(line[9:-1]) and line.endswith(b"\n") for line in lines)
 
 
 def damage_at_random(directory: Path, random: Random) -> None:
