@@ -306,8 +306,8 @@ class NodeProcess:
         member = RunningMember(
             node, self._storage, state, identity,
             advertise=options.advertise, level=LEVEL, save_identity=self._save_identity, on_end=self._end,
-            rewrite=self._rewriter, backups=self._backup_runner,
-            compact_bytes=options.compact_mib << 20, listed=options.members,
+            rewrite=self._rewriter, backups=self._backup_runner, compact_bytes=options.compact_mib << 20,
+            scrub_bytes_per_s=options.scrub_mb_per_s * 1_000_000, listed=options.members,
             reserve=self._reserve, frees=frees_space, damage=self._damage, on_notice=self._noticed,
             version=program_version(),
             secret=self._secret, certificates=self._certificates, is_guarded=options.has_guarded_peers,

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from raft.core.configuration import Change
 from raft.core.raft_messages import Command
-from raft.errors import RaftError
+from raft.errors import CorruptLog, RaftError
 from raft.metrics import MemberMetrics
 
 STALE_S_MAX = 60.0  # how long a node that hears no leader serves stale reads, if answers depend on the user
@@ -110,6 +110,7 @@ class Replica(Protocol):
         """Applied commands by their log indexes, ascending, read from the disk's cache (pread): no lock, any thread.
 
         Raises LookupError where one of them is no longer in the log: a compaction keeps what the state calls live.
+        Raises CorruptLog where one is damaged on this node's disk.  It is being mended: see `mended`.
         """
 
     def backup(self, index: int, wait_s: float) -> BackupFile | None:
@@ -120,6 +121,15 @@ class Replica(Protocol):
 
     def find_backup(self, tag: str) -> BackupFile | None:
         """The backup of this tag, if this member still has it."""
+
+    def mended(self, damage: CorruptLog) -> bool:
+        """Wait until what `commands` found damaged is mended from another member; five seconds at most.
+
+        Then read again.  False: no member has it, or it takes longer.  Only for a thread that nobody else waits for.
+        """
+
+    def scrub(self) -> None:
+        """Begin to read all of this member's files; what is damaged is mended."""
 
     def ask_members(self) -> None:
         """Have `status` show the members as they are now: blocks for their answers, half a second at most."""

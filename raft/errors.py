@@ -4,6 +4,8 @@ Every error that the engine raises on purpose is one of these.  The class answer
 retry (was anything proposed already?), and who has to act?
 """
 
+from collections.abc import Sequence
+
 # What to do about damage: a part of the errors that name it.
 ADVICE = (
     "if this member is one of several, remove it from the cluster and add a new node with a new id; "
@@ -25,11 +27,12 @@ class CorruptLog(StartRefused):
     `indexes`: all entries that a read found damaged, ascending; none if the damage is not in entries.
     """
 
-    def __init__(self, file: str, offset: int, what: str, advice: str, indexes: tuple[int, ...] = ()) -> None:
+    def __init__(self, file: str, offset: int, what: str, advice: str, indexes: Sequence[int] = ()) -> None:
         super().__init__(f"{file}: {what} at byte {offset}; {advice}")
         self.file = file
         self.offset = offset
-        self.indexes = indexes
+        self.what = what
+        self.indexes = tuple(indexes)
 
 
 class InvalidMessage(RaftError):

@@ -57,3 +57,7 @@ class MemberMetrics:
     disk_free_bytes: int | None
     # By member that was compared: whether its state differs from the others'.
     state_mismatches: Mapping[int, bool] = field(default_factory=dict)
+    scrub_bytes: int = 0
+    scrub_last_success: float = 0.0  # in seconds since 1970; 0: none has ended since this process started
+    damage_found: int = 0  # entries
+    damage_mended: int = 0

@@ -23,7 +23,7 @@ FLOORS = (
     ("raft.core",),
     ("raft.storage", "raft.rpc"),
     ("raft.engine",),
-    ("raft.compaction", "raft.digest"),
+    ("raft.compaction", "raft.digest", "raft.repair"),
     ("raft.backup",),
     ("raft.cluster",),
     ("raft",),

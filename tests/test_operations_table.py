@@ -24,7 +24,6 @@ REASONS = {
     ("raft/rpc/peer_auth.py", "note"): ("raft/rpc/peer_auth.py", "OlderCopy", 2),
     ("raft/rpc/peer_ports.py", "_warn_once"): ("raft/rpc/peer_ports.py", "_warn_once", 1),
     ("raft/cluster/bootstrap.py", "_warn_once"): ("raft/cluster/bootstrap.py", "_warn_once", 0),
-    ("raft/engine/damage.py", "note"): ("raft/errors.py", "CorruptLog", 0),
     ("chat/services/startup_messages.py", "_warn"): ("chat/services/startup_messages.py", "_say", 0),
     ("raft_chat.py", "_open_storage"): ("raft/storage/recovery.py", "append", 0),
 }

@@ -9,6 +9,8 @@ Rules
 - A confirmed read looks at the state only after it was confirmed: what it shows may be newer than asked for, never
   older.  The same holds for the user: a token that was revoked before reads nothing.
 - Until this node knows the mode, stale reads are confirmed too: sign-in may protect by now what they would show.
+- A read that meets damage on this node's disk is answered once that is mended from another node.  A thread of its own
+  waits for that, so that other reads go on.
 - An error is an answer too.  A bug is logged, and answered with 500.
 """
 
@@ -18,16 +20,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import BoundedSemaphore, Lock, Thread
 
 from chat.api.request import Request
 from chat.api.response import Deferred, Detached, Read, Response, response_of
 from chat.errors import Problem, problem_of, unavailable
 from chat.replica import STALE_S_MAX, Replica
 from chat.services.cursors import arrive, is_here, is_lost, start_over
-from raft.errors import RaftError
+from chat.services.post_cache import mending
+from raft.errors import CorruptLog, RaftError
 
 logger = logging.getLogger(__name__)
+
+MENDING_MAX = 64  # reads that wait until damage is mended, each in a thread; more get a Problem
 
 
 def _no_recent_leader() -> Problem:
@@ -65,6 +70,7 @@ class Reads:
         self._knows_mode = knows_mode
         self._note_mode = note_mode
         self._settled: SimpleQueue[_Settled] = SimpleQueue()  # bounded: a connection has one answer outstanding
+        self._waiting = BoundedSemaphore(MENDING_MAX)
         self._starting = Lock()
         self._thread: Thread | None = None  # started by the first read that needs it
 
@@ -75,10 +81,11 @@ class Reads:
         if read.stale and request.state.guarded and self._replica.contact_age_s() > STALE_S_MAX:
             raise _no_recent_leader()
         if read.stale and (read.place is None or is_here(self._replica, read.place)):
-            return self._rendered(request, read, None)
+            return mending(lambda: self._rendered(request, read, None), partial(self._mended, request))
         if read.by_caller:
             late = unavailable("the cluster did not answer in time")
-            return self._rendered(request, read, request.wait_for(partial(self._start, read), late))
+            error = request.wait_for(partial(self._start, read), late)
+            return mending(lambda: self._rendered(request, read, error), partial(self._mended, request))
         answer = request.defer()
         if self._thread is None:
             self._start_thread()
@@ -108,6 +115,25 @@ class Reads:
             raise unavailable("min_index: this node has not applied that index yet. Try again, or ask another node.")
         raise error if isinstance(error, Problem) else problem_of(error)
 
+    def _mended(self, request: Request, damage: CorruptLog) -> bool:
+        """Wait until damage is mended, in the request's own thread."""
+        with request.off_cpu():
+            return self._replica.mended(damage)
+
+    # A thread for each read that met damage
+
+    def _answer_mended(self, settled: _Settled, damage: CorruptLog) -> None:
+        """Wait until damage is mended, and read again."""
+        try:
+            if self._replica.mended(damage):
+                self._send(settled, self._response(settled, self._replica.mended))
+            else:
+                self._send(settled, response_of(problem_of(damage)))
+        except Exception:
+            logger.exception("a read's answer could not be sent")
+        finally:
+            self._waiting.release()
+
     # The thread
 
     def _start_thread(self) -> None:
@@ -121,17 +147,26 @@ class Reads:
         while True:
             settled = self._settled.get()
             try:
-                response = self._response(settled)
-                if isinstance(response, Response):
-                    settled.request.send(settled.answer, response)
-                else:
-                    self._replica.flush()  # of what was proposed for it nobody else is going to
+                self._send(settled, self._response(settled, lambda damage: False))
+            except CorruptLog as damage:
+                Thread(target=self._answer_mended, args=(settled, damage), name="reads-mended", daemon=True).start()
             except Exception:
                 logger.exception("a read's answer could not be sent")
 
-    def _response(self, settled: _Settled) -> Response | Deferred | Detached:
+    def _send(self, settled: _Settled, response: Response | Deferred | Detached) -> None:
+        if isinstance(response, Response):
+            settled.request.send(settled.answer, response)
+        else:
+            self._replica.flush()  # of what was proposed for it nobody else is going to
+
+    def _response(self, settled: _Settled, mended: Callable[[CorruptLog], bool]) -> Response | Deferred | Detached:
+        """Render the answer.  Raises CorruptLog: a thread of its own may wait until the damage is mended."""
         try:
-            return self._rendered(settled.request, settled.read, settled.error)
+            return mending(lambda: self._rendered(settled.request, settled.read, settled.error), mended)
+        except CorruptLog as damage:
+            if mended == self._replica.mended or not self._waiting.acquire(blocking=False):
+                return response_of(problem_of(damage))
+            raise
         except Problem as problem:
             return response_of(problem)
         except RaftError as error:

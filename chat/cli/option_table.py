@@ -120,6 +120,12 @@ OPTIONS: Final = (
         "a node that hears no leader for MS to 2 x MS milliseconds calls an election (default: 300)",
     ),
     Option("compact-mib", "MIB", "do not compact a log of less than MIB MiB (default: 64)"),
+    Option(
+        "scrub-mb-per-s",
+        "MB",
+        "look for damage in this node's files by itself, once a week and after a start, reading at most MB "
+        "megabytes a second; 0: only when asked (default: 8)",
+    ),
     Option("metrics-token-file", "FILE", "a file with the token that may read /metrics (default: none)"),
     Option("log-level", "LEVEL", f"one of {', '.join(LOG_LEVELS)} (default: info)"),
     Option("log-format", "FORMAT", "text: a line for people; json: an object a line, for programs (default: text)"),

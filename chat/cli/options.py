@@ -30,6 +30,7 @@ EVERY_ADDRESS = ("0.0.0.0", "::")
 TIMER_MS_MAX = 60_000
 PEER_CERTIFICATE = ("peer-cert", "peer-key", "peer-ca")
 COMPACT_MIB_MAX = 1 << 30
+SCRUB_MB_MAX = 10_000  # a second; no disk is quicker
 _T = TypeVar("_T")
 TOKEN_BYTES = (16, 512)  # of the metrics token: too long to be guessed, and short enough for a header
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")  # a file from another system ends lines in CR
@@ -62,6 +63,7 @@ class Options:
     heartbeat_ms: int
     election_timeout_ms: int
     compact_mib: int
+    scrub_mb_per_s: int  # 0: this node does not look for damage by itself
     metrics_token: str  # "": there is none
     log_level: str
     log_format: str  # "text" or "json"
@@ -174,6 +176,7 @@ def _checked(given: Mapping[str, str]) -> Options:
         heartbeat_ms=heartbeat_ms,
         election_timeout_ms=election_timeout_ms,
         compact_mib=_number(given, "compact-mib", 64, 1, COMPACT_MIB_MAX),
+        scrub_mb_per_s=_number(given, "scrub-mb-per-s", 8, 0, SCRUB_MB_MAX),
         metrics_token=_metrics_token(given),
         log_level=_choice(given, "log-level", "info", LOG_LEVELS),
         log_format=_choice(given, "log-format", "text", log_lines.FORMATS),

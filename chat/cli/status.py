@@ -94,7 +94,9 @@ def _headline(cluster: Cluster) -> Iterator[str]:
     elif not leader:
         yield f"member {cluster['Id']} knows no leader: it reaches no majority of the nodes, or there is an election"
     if cluster.get("Damage"):
-        yield f"member {cluster['Id']} has found damage in its files; its log says where"
+        yield f"member {cluster['Id']} has found damage in its files that is not mended yet; its log says where"
+    if (scrub := cluster.get("Scrub")) and isinstance(scrub, dict):
+        yield f"member {cluster['Id']} {_scrubbed(scrub)}"
     yield from _differences(cluster.get("StateDigest"))
 
 
@@ -109,6 +111,14 @@ def _differences(compared: object) -> Iterator[str]:
         members = compared.get(name)
         if isinstance(members, list) and members:
             yield what.format(", ".join(escaped(_said(member)) for member in members))
+
+
+def _scrubbed(scrub: Cluster) -> str:
+    done, total = scrub.get("DoneBytes"), scrub.get("TotalBytes")
+    if scrub.get("Running") and isinstance(done, int) and isinstance(total, int):
+        return f"looks for damage in its files: {100 * done // max(total, 1)} % of {_size(total)}"
+    found = scrub.get("LastFound")
+    return f"looked for damage in its files, until {escaped(_said(scrub.get('LastEnd')))}: {found or 'none'} found"
 
 
 def _rows(cluster: Cluster) -> Iterator[Row]:

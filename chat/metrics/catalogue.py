@@ -63,10 +63,17 @@ LOST_LINES = Metric(
 STATE_MISMATCH = Metric(
     "raft_state_digest_mismatch", GAUGE, "1 if a member's state differs from the others', else 0.", ("member",)
 )
+SCRUBBED = Metric("log_scrub_bytes_total", COUNTER, "Bytes of this node's files that were checked for damage.")
+SCRUB_END = Metric(
+    "log_scrub_last_success_timestamp_seconds", GAUGE,
+    "When all files of this node were last checked for damage, since 1970; 0: not since its start.",
+)  # fmt: skip
+DAMAGE_FOUND = Metric("log_damage_found_total", COUNTER, "Damaged entries that were found on this node's disk.")
+DAMAGE_MENDED = Metric("log_damage_mended_total", COUNTER, "Damaged entries that were mended from another node.")
 DISK_FREE = Metric("disk_free_bytes", GAUGE, "Free space on the disk of the data directory.")
 
 METRICS: Final = (
     *PROCESS, BUILD, REQUESTS, REQUEST_DURATION, WEBSOCKETS, FRAMES, CLOSED, POSTS, TERM, COMMIT, APPLIED, LEADER,
-    LEADER_CHANGES, FSYNC, APPEND, CONTACT, PROPOSALS, LOG, LOG_LIVE, COMPACTIONS, DISK_FREE, LOST_LINES,
-    STATE_MISMATCH,
+    LEADER_CHANGES, FSYNC, APPEND, CONTACT, PROPOSALS, LOG, LOG_LIVE, COMPACTIONS, SCRUBBED, SCRUB_END, DAMAGE_FOUND,
+    DAMAGE_MENDED, DISK_FREE, LOST_LINES, STATE_MISMATCH,
 )  # fmt: skip

@@ -97,5 +97,9 @@ def _add_member(page: Page, member: MemberMetrics) -> None:
     page.begin(catalogue.STATE_MISMATCH)
     for id, differs in sorted(member.state_mismatches.items()):
         page.add(differs, id)
+    page.one(catalogue.SCRUBBED, member.scrub_bytes)
+    page.one(catalogue.SCRUB_END, member.scrub_last_success)
+    page.one(catalogue.DAMAGE_FOUND, member.damage_found)
+    page.one(catalogue.DAMAGE_MENDED, member.damage_mended)
     if member.disk_free_bytes is not None:
         page.one(catalogue.DISK_FREE, member.disk_free_bytes)

@@ -21,7 +21,7 @@ from chat.realtime import replies
 from chat.realtime.authentication import Realtime
 from chat.realtime.websocket_connection import WebSocketConnection
 from chat.services import validation
-from chat.services.post_cache import read_retrying
+from chat.services.post_cache import mending, read_retrying
 from chat.services.posts import PostChange, check_deletion, check_edit, check_reaction, command_for
 from chat.services.proposals import dry_run, propose
 from chat.services.read_markers import check_read_marker
@@ -30,7 +30,7 @@ from chat.state.events import PostChanged
 from chat.state.permissions import acting
 from chat.state.results import Done, Refusal, Success
 from chat.state.room import Page, PageRequest
-from raft.errors import RaftError
+from raft.errors import CorruptLog, RaftError
 
 PAGE_POSTS_MAX = 100
 PAGE_BYTES_MAX = 64 * 1024  # with a page of what was missed and a step of what comes, less than a websocket's backlog
@@ -184,11 +184,14 @@ class Actions:
 
     def _command(self, wish: PostChange) -> EditPost | DeletePost | PostChanged | Done | Problem:
         try:
-            return command_for(self._realtime.replica, self._realtime.state, wish)
+            return command_for(self._realtime.replica, self._realtime.state, wish, self._mended)
         except Problem as problem:
             return problem
         except RaftError as error:
             return problem_of(error)
+
+    def _mended(self, damage: CorruptLog) -> bool:
+        return self._realtime.hub.substituted(lambda: self._realtime.replica.mended(damage))
 
     def _page(self, look: _Look, client_id: str | None) -> bytes | Problem:
         state, replica = self._realtime.state, self._realtime.replica
@@ -200,7 +203,9 @@ class Actions:
             return state.page(look.room, look.ask, who)
 
         try:
-            page, posts = read_retrying(locate, lambda page: self._realtime.rendered.read(page, replica))
+            page, posts = mending(
+                lambda: read_retrying(locate, lambda page: self._realtime.rendered.read(page, replica)), self._mended
+            )
         except Problem as problem:
             return problem
         except RaftError as raft_error:

@@ -45,6 +45,7 @@ T = TypeVar("T")
 Job = Callable[[], None]
 
 _WORKERS = 2  # they read from the disk's cache: two keep one another's waits filled
+_SUBSTITUTES_MAX = 16  # for workers that wait until a damaged message is mended
 _SWEEP_S = 1.0  # how often pings and dead peers are looked after
 _STEP_BYTES = 64 * 1024  # fanned out before sockets get a turn again: a burst must not look like slow readers
 _EVENT_BYTES = 300  # what an event costs beside its text
@@ -168,6 +169,8 @@ class Hub:
         self._draining = False
         self._empty = threading.Event()
         self._work: SimpleQueue[Job | None] = SimpleQueue()  # for the workers; None ends one
+        self._substitutes_lock = threading.Lock()
+        self._substitutes = 0  # threads that work for workers that wait
         self.receiver = Receiver(READ_BYTES)  # of the websockets
         self._selector = selectors.DefaultSelector()  # epoll on Linux
         self._waker = _Waker(self._selector)
@@ -398,6 +401,22 @@ class Hub:
                 self.call(lambda: then(result))
 
         self._work.put(run)
+
+    def substituted(self, wait: Callable[[], bool]) -> bool:
+        """Run `wait` in a worker, while another thread does its work; False at once if too many wait already."""
+        with self._substitutes_lock:
+            if self._substitutes >= _SUBSTITUTES_MAX:
+                return False
+            self._substitutes += 1
+        try:
+            threading.Thread(target=self._run_worker, name="hub-reader-substitute", daemon=True).start()
+            try:
+                return wait()
+            finally:
+                self._work.put(None)  # one worker more than needed
+        finally:
+            with self._substitutes_lock:
+                self._substitutes -= 1
 
     def _run_worker(self) -> None:
         while (job := self._work.get()) is not None:

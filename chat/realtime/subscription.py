@@ -18,7 +18,6 @@ Rules
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from heapq import nlargest
@@ -32,7 +31,7 @@ from chat.realtime.hub import Hub
 from chat.realtime.replies import error
 from chat.replica import STALE_S_MAX, Replica
 from chat.services.cursors import Place, confirm, cursor, history, is_ahead, is_here, is_lost, start_over
-from chat.services.post_cache import read_retrying
+from chat.services.post_cache import mending, read_retrying
 from chat.state.accounts import Acting
 from chat.state.events import Event, PostChanged, PostEvent, ReactedSince, RoomDeleted
 from chat.state.machine import ChatState
@@ -41,6 +40,7 @@ from chat.state.post_json import is_import, render_post, with_reactions
 from chat.state.results import Missed
 from chat.state.room import EventKind, LocatedEvent
 from raft.core.raft_messages import Command
+from raft.errors import CorruptLog
 
 MISSED_POSTS_MAX = 10_000  # what the log keeps in any case; ten pages of REST are cheaper for both than this
 LIMITED_ROOMS_MAX = 10_000  # those that were posted to last
@@ -261,12 +261,23 @@ class Subscription:
             missed = self._state.missed(after, up_to, rooms, self._acting())
             if sum(room.posts + room.changes for room in missed) > MISSED_POSTS_MAX:
                 return _Page(b"", 0, up_to, nlargest(LIMITED_ROOMS_MAX, missed, key=lambda room: room.newest_index))
-        with suppress(Problem):
-            return read_retrying(
-                lambda: self._state.located(after, up_to, _PAGE_POSTS, rooms, self._acting()),
-                lambda located: self._page(located, up_to),
-            )
-        return None
+        try:
+            return mending(lambda: self._read_page(rooms, after, up_to), self._mended)
+        except Problem:
+            return None
+        except CorruptLog:  # no node has it: the client pages by REST, which serves all else
+            missed = self._state.missed(after, up_to, rooms, self._acting())
+            limited = nlargest(LIMITED_ROOMS_MAX, missed, key=lambda room: room.newest_index)
+            return _Page(b"", 0, up_to, limited) if limited else None
+
+    def _read_page(self, rooms: frozenset[str] | None, after: int, up_to: int) -> _Page:
+        return read_retrying(
+            lambda: self._state.located(after, up_to, _PAGE_POSTS, rooms, self._acting()),
+            lambda located: self._page(located, up_to),
+        )
+
+    def _mended(self, damage: CorruptLog) -> bool:
+        return self._hub.substituted(lambda: self._replica.mended(damage))
 
     def _page(self, located: list[LocatedEvent], up_to: int) -> _Page:
         prefix = history(self._replica)

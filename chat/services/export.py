@@ -8,6 +8,7 @@ Rules.
 - Memory holds one piece, of at most PIECE_BYTES and GROUP_POSTS posts, so that clients that do not read cost little.
 - One piece is made at a time, over all exports of this process, followed by a rest as long as it took.  So exports take
   at most half of a processor.
+- What is damaged is mended before the export goes on.  Nobody's turn lasts for that long.
 - The cache of rendered posts is not used: an export would push out what people are reading.
 """
 
@@ -19,7 +20,7 @@ from time import monotonic, sleep
 from chat.errors import unavailable
 from chat.replica import Replica
 from chat.server.limits import KIB
-from chat.services.post_cache import read_posts, read_retrying
+from chat.services.post_cache import mending, read_posts, read_retrying
 from chat.state.accounts import Acting
 from chat.state.machine import ChatState
 from chat.state.permissions import ANONYMOUS
@@ -61,7 +62,8 @@ def whole_history(indexes_of: Callable[[], list[int]], replica: Replica, id: int
     """Yield all versions of post `id` as pieces of a JSON array; `indexes_of` returns the log indexes of its versions.
 
     `indexes_of` is called before each piece, and raises Problem if the user may not read the post.  The pieces raise
-    Problem (503) if the post is deleted meanwhile, or this node installs one snapshot after the other.
+    Problem (503) if the post is deleted meanwhile, or this node installs one snapshot after the other.  The first piece
+    raises CorruptLog at once, because its caller may hold what others wait for.
     """
     indexes = indexes_of()
     told = 0
@@ -75,13 +77,16 @@ def _versions(
     indexes_of: Callable[[], list[int]], replica: Replica, id: int, indexes: list[int], first: int
 ) -> list[bytes]:
     """The versions of the post from `first` on, up to the group with which they reach PIECE_BYTES."""
-    with _TURNS.taken():
 
-        def check() -> None:
-            if indexes_of()[: len(indexes)] != indexes:
-                raise unavailable("the message was deleted while its history was sent")
+    def check() -> None:
+        if indexes_of()[: len(indexes)] != indexes:
+            raise unavailable("the message was deleted while its history was sent")
 
-        return read_retrying(check, lambda _: _rendered(replica, id, indexes, first))
+    def read() -> list[bytes]:
+        with _TURNS.taken():
+            return read_retrying(check, lambda _: _rendered(replica, id, indexes, first))
+
+    return mending(read, replica.mended) if first else read()  # the caller waits for the first piece
 
 
 def _rendered(replica: Replica, id: int, indexes: list[int], first: int) -> list[bytes]:
@@ -121,8 +126,11 @@ _TURNS = _Turns()
 def _read(
     page_of: Callable[[PageRequest], Page], replica: Replica, ask: PageRequest, newest_id: int
 ) -> tuple[Page, list[bytes]]:
-    with _TURNS.taken():
-        return _read_now(page_of, replica, ask, newest_id)
+    def read() -> tuple[Page, list[bytes]]:
+        with _TURNS.taken():
+            return _read_now(page_of, replica, ask, newest_id)
+
+    return mending(read, replica.mended)
 
 
 def _read_now(

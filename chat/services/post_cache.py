@@ -13,17 +13,20 @@ of that is young again.
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from threading import Lock
+from time import monotonic
 from typing import Final, TypeVar
 
 from chat.errors import unavailable
 from chat.replica import Replica
 from chat.state.post_json import render_post, spliced
 from chat.state.room import Page
+from raft.errors import CorruptLog
 
 BYTES_MAX: Final = 16 << 20
 PAGE_BYTES_MAX: Final = 4 << 20  # 1,000 posts of 4 KB
 PIECE_POSTS: Final = 100  # as many as a page has by default
 READ_TRIES: Final = 4  # a second one is needed if a compaction comes between, a third one hardly ever
+MEND_S: Final = 10.0  # for all damage that one read meets, place by place
 _OVERHEAD_BYTES: Final = 160  # of a post in here: its object, its key and their place in the dict
 
 
@@ -42,6 +45,22 @@ def read_retrying(locate: Callable[[], Located], read: Callable[[Located], Found
         with suppress(LookupError):
             return read(located)
     raise unavailable("this node is installing a snapshot")
+
+
+def mending(read: Callable[[], Found], mended: Callable[[CorruptLog], bool]) -> Found:
+    """Read from the log, and again once the damage is mended that was met.
+
+    `mended` is `Replica.mended`, so this is for a thread that nobody else waits for.  Raises CorruptLog: no node has
+    what is damaged, or mending takes longer.
+    """
+    until_s = 0.0
+    while True:
+        try:
+            return read()
+        except CorruptLog as damage:
+            until_s = until_s or monotonic() + MEND_S
+            if monotonic() >= until_s or not mended(damage):
+                raise
 
 
 class PostCache:

@@ -21,7 +21,7 @@ from chat.commands.posts import WHOLE_ROOM, DeletePost, EditedPost, EditPost, Re
 from chat.errors import invalid, problem_of_refusal
 from chat.replica import Replica
 from chat.services import validation
-from chat.services.post_cache import read_retrying
+from chat.services.post_cache import mending, read_retrying
 from chat.services.validation import NAME_POINTS_MAX
 from chat.state.apply.posts import TAKEN_BACK, FoundPost, find, refused_change
 from chat.state.events import PostChanged
@@ -29,6 +29,7 @@ from chat.state.permissions import NAMELESS, NOT_YOUR_NAME
 from chat.state.post_json import render_post, with_reactions
 from chat.state.results import Done, Refusal
 from chat.state.tables import StateReader
+from raft.errors import CorruptLog
 
 CLIENT_ID_BYTES = 12  # random; as long as nobody guesses them, nobody can use one up before its owner's retry
 CLIENT_IDS_MADE = 256  # at a time: asking the kernel for each one lets another thread run in between, at each post
@@ -147,10 +148,13 @@ def _named(actor: Actor, user: str | None) -> Actor:
     return actor._replace(user=user_of(actor, "user", {} if user is None else {"user": user}))
 
 
-def command_for(replica: Replica, state: StateReader, change: PostChange) -> EditPost | DeletePost | PostChanged | Done:
+def command_for(
+    replica: Replica, state: StateReader, change: PostChange, mended: Callable[[CorruptLog], bool] | None = None
+) -> EditPost | DeletePost | PostChanged | Done:
     """The command of a change; or the post as it is, if nothing would change.
 
-    Blocks for a read of the log.  Raises Problem if the post does not exist, or the user may not change it.
+    Blocks for a read of the log, and until damage is mended that it meets: `mended`, or None for `Replica.mended`.
+    Raises Problem if the post does not exist, or the user may not change it.
     """
 
     def locate() -> FoundPost:
@@ -159,7 +163,9 @@ def command_for(replica: Replica, state: StateReader, change: PostChange) -> Edi
             raise problem_of_refusal(found)
         return found
 
-    return read_retrying(locate, lambda found: _command(replica, state, change, found))
+    return mending(
+        lambda: read_retrying(locate, lambda found: _command(replica, state, change, found)), mended or replica.mended
+    )
 
 
 def _command(

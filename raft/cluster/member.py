@@ -64,9 +64,13 @@ from raft.errors import (
     Unavailable,
 )
 from raft.metrics import MemberMetrics
+from raft.repair.base_renewal import renew_base
+from raft.repair.healing import Healing
+from raft.repair.repairer import WAIT_S, T
 from raft.rpc.calls import (
     AcceptClock,
     ChangeMembership,
+    FetchEntries,
     Hello,
     HelloReply,
     Notice,
@@ -144,6 +148,7 @@ class RunningMember:
         is_guarded: bool = True,
         mark: tuple[Disk, Path] | None = None,
         on_set_aside: Callable[[int], None] = lambda index: None,
+        scrub_bytes_per_s: int = 0,
     ) -> None:
         """Put the parts together.
 
@@ -156,6 +161,7 @@ class RunningMember:
         peers, to connect with.  `is_guarded`: other nodes may be on other machines (Administration).
         `mark`: the disk and the directory where it is kept that this member is set aside.
         `on_set_aside` is called with the last applied index when it is; it must not block.
+        `scrub_bytes_per_s`: at most so much of the log is read by itself; 0: none.
 
         Raises StartRefused: the log may hold entries beyond the level.
         """
@@ -178,9 +184,15 @@ class RunningMember:
         proposals = Proposals(self.id, identity.boot)
         self._contact, self._clocks = LeaderContact(), Clocks(self.id)
         self._copies = StateCopies()
-        self._applier = Applier(node_lock, storage, machine, proposals, own.follow, self._copies)
+        self._healing = Healing(
+            node_lock, storage, own, self._addresses, self._damage,
+            end_segment=lambda: self._driver.group_commit.end_segment(),
+            ask_for_base=self._ask_for_base, scrub_bytes_per_s=scrub_bytes_per_s,
+            make_base=lambda pause: renew_base(storage, self._applier, self._healing.records, pause),
+        )  # fmt: skip
+        self._applier = Applier(node_lock, storage, machine, proposals, own.follow, self._copies, self._healing.mended)
         self._peers = Peers(
-            node_lock, storage, own, self._contact, self._addresses, self._damage,
+            node_lock, storage, own, self._contact, self._addresses, self._healing.mended,
             election_timeout_ms=timeout_ms, append_bytes_max=settings.append_bytes_max,
         )  # fmt: skip
         self._driver = Driver(
@@ -210,7 +222,7 @@ class RunningMember:
         self._version = version
         self._reports = MemberReports(self._told_report)
         self._notices = Notices(
-            node_lock, own, on_notice, self._clocks.heard, self._addresses,
+            node_lock, own, on_notice, self._heard, self._addresses,
             self._reports.encode_own, self._reports.heard,
         )  # fmt: skip
         self._incoming_snapshots = IncomingSnapshots(storage)
@@ -231,13 +243,23 @@ class RunningMember:
             live_bytes=lambda: maintenance.live_bytes() if maintenance else machine.live_bytes,
             compactions=lambda: maintenance.compactions if maintenance else 0,
             state_mismatches=lambda: self._watch.mismatches(),
+            healing=self._healing,
         )  # fmt: skip
+
+    def _heard(self, member: int, time: int, asked_s: float) -> None:
+        """Take in another member's clock, from an answer to a notice."""
+        self._clocks.heard(member, time, asked_s)
+        self._healing.repairer.heard(member)
+
+    def _ask_for_base(self) -> None:
+        if self._log_maintenance is not None:
+            self._log_maintenance.ask_for_base()
 
     def _make_log_maintenance(self, machine: StateMachine, rewrite: Rewrite, compact_bytes: int) -> LogMaintenance:
         return LogMaintenance(
             self._node_lock, self._storage, self._applier, machine, rewrite,
             compact_bytes=compact_bytes, checkpoint_bytes=min(compact_bytes, CHECKPOINT_BYTES),
-            is_full=self._driver.group_commit.is_full,
+            is_full=self._driver.group_commit.is_full, healing=self._healing,
         )  # fmt: skip
 
     def _make_backups(self, machine: StateMachine, runner: Runner) -> Backups:
@@ -270,6 +292,7 @@ class RunningMember:
             ("raft-removal", partial(self._removal_check.run, self._stopping)),
             ("raft-gossip", partial(self._notices.run, self._stopping)),
             ("raft-digest", partial(self._watch.run, self._stopping)),
+            *self._healing.runs(),
         ]
         if self._reserve is not None:
             runs.append(("raft-reserve", partial(self._reserve.maintain, self._stopping, self._reserve_tried)))
@@ -279,6 +302,7 @@ class RunningMember:
             threading.Thread(target=self._guard, args=(run,), name=name, daemon=True)  # may hang in a system call
             for name, run in runs
         ]
+        self._healing.start()
         for thread in self._threads:
             thread.start()
         return committed
@@ -318,6 +342,7 @@ class RunningMember:
         self._stopping.set()
         if self._backups is not None:
             self._backups.stop()
+        self._healing.stop()
         self._peers.close()
         self._notices.close()
         self._copies.close()
@@ -468,29 +493,45 @@ class RunningMember:
         return self._applier.wait_applied(index, timeout_s)
 
     def commands(self, indexes: Sequence[int]) -> list[Command]:
-        """Read applied commands by index, ascending, by pread.  Raises CorruptLog, which is logged once a place."""
+        """Read applied commands by index, ascending, by pread.
+
+        Raises CorruptLog: an entry is damaged, and is being mended.  A caller that may wait calls `mended`, and reads
+        again.
+        """
         try:
             return list(map(command_of_verified, self._storage.reader.read_many(indexes), indexes))
         except CorruptLog as error:
-            self._damage.note(error)
+            self._healing.repairer.note(error)
             raise
 
     def backup(self, index: int, wait_s: float) -> SpoolFile | None:
         """Return a backup of the log up to `index` at least, made now if there is none; None if that takes longer.
 
-        Raises BackupRefused, CorruptLog (which is logged once a place), Unavailable.
+        Damage that this meets is mended first.  Raises BackupRefused, CorruptLog, Unavailable.
         """
         if self._backups is None:
             raise Unavailable("this member makes no backups")
-        try:
-            return self._backups.open(index, wait_s)
-        except CorruptLog as error:
-            self._damage.note(error)
-            raise
+        backups = self._backups
+        return self._healing.read(lambda: backups.open(index, wait_s), WAIT_S + wait_s)
 
     def find_backup(self, tag: str) -> SpoolFile | None:
         """Return the backup of this tag, if it is still there."""
         return None if self._backups is None else self._backups.find(tag)
+
+    def mended(self, damage: CorruptLog) -> bool:
+        """Wait until damage is mended, for five seconds at most; return False if it is not: no member has the entry."""
+        return self._healing.mended(damage)
+
+    def read_mended(self, read: Callable[[], T], timeout_s: float = WAIT_S) -> T:
+        """Return what `read` reads from the log, once all damage is mended that it meets.  For a thread that may wait.
+
+        Raises CorruptLog: no member has what is damaged, or mending takes longer.
+        """
+        return self._healing.read(read, timeout_s)
+
+    def scrub(self) -> None:
+        """Begin to read all of this member's files, quickly; what is damaged is mended."""
+        self._healing.scrub.begin()
 
     def nodes(self) -> list[str]:
         """Return the URLs where clients reach the members, this one first."""
@@ -541,7 +582,7 @@ class RunningMember:
                 shown["MatchIndex"] = progress.match_index if progress else node.durable_index
                 shown["LastContactMs"] = round(node.clock_ms - progress.contact_ms) if progress else 0
             members.append(shown)
-        damage = self._damage.found()
+        damage, scrub = self._damage.found(), self._healing.status()
         return {
             "Id": self.id,
             "Leader": node.leader_id,
@@ -554,6 +595,7 @@ class RunningMember:
             "Members": members,
             **({"Damage": damage} if damage else {}),
             **self._watch.status(),
+            **({"Scrub": scrub} if scrub else {}),
         }
 
     def metrics(self) -> MemberMetrics:
@@ -622,6 +664,8 @@ class RunningMember:
                 done(self._serve_want_snapshot(call))
             case RecordedBoot():
                 self._own.take_recorded_boot(call)
+            case FetchEntries():
+                done(self._healing.answer(call))
             case SnapshotChunk():
                 done(self._take_chunk(call))
             case RequestVote() | AppendEntries() | InstallSnapshot() | TimeoutNow():

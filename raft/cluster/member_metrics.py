@@ -9,6 +9,7 @@ from raft.engine.node_lock import LeaderState, NodeLock
 from raft.engine.proposals import Proposals
 from raft.engine.replication import Peers
 from raft.metrics import MemberMetrics
+from raft.repair.healing import Healing
 from raft.storage.log_store import Storage
 
 
@@ -26,6 +27,7 @@ class MetricsCollector:
         applied: Callable[[], int],
         live_bytes: Callable[[], int],
         compactions: Callable[[], int],
+        healing: Healing,
         state_mismatches: Callable[[], dict[int, bool]] = dict,
     ) -> None:
         """`applied()`: the last applied index; `live_bytes()`: of a log without garbage.
@@ -33,6 +35,7 @@ class MetricsCollector:
         `state_mismatches()`: for each member that was compared, whether its state differs.
         """
         self._state_mismatches = state_mismatches
+        self._healing = healing
         self._node_lock = node_lock
         self._contact = contact
         self._storage = storage
@@ -68,6 +71,10 @@ class MetricsCollector:
             compactions=self._compactions(),
             disk_free_bytes=self._storage.free_bytes(),
             state_mismatches=self._state_mismatches(),
+            scrub_bytes=self._healing.scrub.bytes_total,
+            scrub_last_success=self._healing.scrub.progress.last_end,
+            damage_found=self._healing.repairer.found_count,
+            damage_mended=self._healing.repairer.mended_count,
         )
 
     def _look(self, node: Node) -> tuple[int, int, bool, dict[int, float]]:

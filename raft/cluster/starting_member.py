@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from raft.core.configuration import Change
 from raft.core.raft_messages import Command
-from raft.errors import RaftError, Unavailable
+from raft.errors import CorruptLog, RaftError, Unavailable
 
 
 class StartingMember:
@@ -79,6 +79,14 @@ class StartingMember:
 
     def find_backup(self, tag: str) -> None:
         """Return None: no backup was made."""
+
+    def mended(self, damage: CorruptLog) -> bool:
+        """Return False: nothing was read."""
+        return False
+
+    def scrub(self) -> None:
+        """Raise Unavailable."""
+        raise self._unavailable()
 
     def change(self, change: Change) -> None:
         """Raise Unavailable."""

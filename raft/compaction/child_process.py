@@ -23,10 +23,10 @@ from pathlib import Path
 from time import monotonic
 
 from raft.compaction.compactor import compact
-from raft.compaction.failures import RewriteFailed, RewriteStopped
+from raft.compaction.failures import RewriteDamaged, RewriteFailed, RewriteStopped
 from raft.core.raft_messages import SnapshotMeta
 from raft.engine.state_machine import StateMachine
-from raft.errors import RaftError
+from raft.errors import ADVICE, CorruptLog, RaftError
 from raft.storage.disk import TEMPORARY_SUFFIX, AppendFile, NoRoom, RealDisk
 from raft.storage.file_names import is_temporary_index
 from raft.storage.reserve import KEPT_BYTES, held_in
@@ -116,8 +116,14 @@ class ChildRewriter:
         self.stop = self._runner.stop
 
     def __call__(self, up_to: int, meanwhile: Callable[[], None] = lambda: None) -> SnapshotMeta:
-        """Run a rewrite and wait for it, calling `meanwhile` now and then.  Raises RewriteFailed and RewriteStopped."""
-        index, term, time, configuration_index, configuration = json.loads(self._runner.run([str(up_to)], meanwhile))
+        """Run a rewrite and wait for it, calling `meanwhile` now and then.  Raises RewriteFailed and RewriteStopped.
+
+        RewriteDamaged: the log is damaged where the child read it.
+        """
+        said = json.loads(self._runner.run([str(up_to)], meanwhile))
+        if isinstance(said, dict):
+            raise RewriteDamaged(CorruptLog(said["file"], said["offset"], said["what"], ADVICE, said["indexes"]))
+        index, term, time, configuration_index, configuration = said
         return SnapshotMeta(index, term, time, configuration_index, configuration.encode())
 
 
@@ -175,8 +181,18 @@ def pauses(data_dir: Path, spare_bytes: int) -> Callable[[], None]:
     return pause
 
 
+def damage_met(error: Exception, data_dir: Path) -> CorruptLog | None:
+    """Return the damage that made a rewrite fail; None: it failed for another reason."""
+    if isinstance(error, CorruptLog):
+        return error
+    cause = error.__cause__ or error
+    if isinstance(cause, OSError) and cause.errno == errno.EIO:
+        return CorruptLog(str(data_dir), 0, f"a file cannot be read ({cause.strerror})", ADVICE)
+    return None
+
+
 def main(arguments: Sequence[str], new_machine: Callable[[], StateMachine]) -> int:
-    """Run the child: `DATA_DIR UP_TO`; print the SnapshotMeta as a JSON list."""
+    """Run the child: `DATA_DIR UP_TO`; print the SnapshotMeta as a JSON list, or where the log is damaged."""
     data_dir, up_to = Path(arguments[0]), int(arguments[1])
     is_full = not held_in(RealDisk(), data_dir)
     if not is_full:  # on a full disk posts wait for this
@@ -185,8 +201,13 @@ def main(arguments: Sequence[str], new_machine: Callable[[], StateMachine]) -> i
     try:
         meta = compact(_FullDisk() if is_full else RealDisk(), data_dir, up_to, new_machine(), pause=pause)
     except (RaftError, OSError, LookupError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+        damage = damage_met(error, data_dir)
+        if damage is None:
+            sys.stderr.write(f"{error}\n")
+            return 1
+        where = {"file": damage.file, "offset": damage.offset, "what": damage.what, "indexes": damage.indexes}
+        sys.stdout.write(f"{json.dumps(where)}\n")
+        return 0
     said = [meta.index, meta.term, meta.time, meta.configuration_index, meta.configuration.decode()]
     sys.stdout.write(f"{json.dumps(said)}\n")
     return 0

@@ -31,14 +31,15 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from math import inf
+from typing import Protocol
 
-from raft.compaction.failures import RewriteFailed, RewriteStopped
+from raft.compaction.failures import RewriteDamaged, RewriteFailed, RewriteStopped
 from raft.core.node import Node
 from raft.core.raft_messages import SnapshotMeta
 from raft.engine.applier import Applier
 from raft.engine.node_lock import NodeLock
 from raft.engine.state_machine import StateMachine
-from raft.errors import InvalidMessage
+from raft.errors import CorruptLog, InvalidMessage
 from raft.storage.log_store import Storage
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,8 @@ CHECK_S = 0.2  # a check costs next to nothing, and few entries come between two
 IDLE_CHECK_S = 1.0  # once nothing has come for IDLE_S: each check lists the directory, and wakes an idle machine
 IDLE_S = 5.0
 RETRY_S = 60.0  # after a failed rewrite, for lack of space for example
+MEND_S = 600.0  # for a scrub at full speed, before a rewrite that met damage is tried again
+RENEWAL_S = 5.0  # until a base can be made anew: nothing was applied since the damaged one
 RETRY_FULL_S = 5.0  # on a full disk, which accepts nothing until a rewrite succeeds
 FREED_FULL_BYTES = 64 << 10  # a rewrite on a full disk frees at least this much
 # The newest entries stay in the log, for members that were down for a moment: at most so many ...
@@ -74,6 +77,22 @@ COMPACT_BYTES_MIN = 64 << 20  # a smaller log is not worth a compaction
 Rewrite = Callable[[int, Callable[[], None]], SnapshotMeta]
 
 
+class Healing(Protocol):
+    """Mends what is damaged in this member's files (raft/repair)."""
+
+    def mend_all(self, damage: CorruptLog, timeout_s: float) -> bool:
+        """Mend this damage and all else, and wait for that; return False if it takes longer, or nobody has it."""
+
+    def is_base_sound(self, pause: Callable[[], None]) -> bool:
+        """Return whether the base's state can be read.  Raises OSError."""
+
+    def renewed_base(self, pause: Callable[[], None]) -> SnapshotMeta | None:
+        """Make and adopt a new base from the state in memory; None: not now.
+
+        Raises CorruptLog, InvalidMessage or OSError: it was not made.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class _Mark:
     """The live bytes when the log was applied up to `index`."""
@@ -97,8 +116,12 @@ class LogMaintenance:
         compact_bytes: int = COMPACT_BYTES_MIN,
         checkpoint_bytes: int = CHECKPOINT_BYTES,
         is_full: Callable[[], bool] = lambda: False,
+        healing: Healing | None = None,
     ) -> None:
-        """`compact_bytes`: a smaller log is never compacted, unless the disk `is_full`."""
+        """`compact_bytes`: a smaller log is never compacted, unless the disk `is_full`.
+
+        `healing` mends what a rewrite finds damaged; None: nothing does.
+        """
         self._node_lock = node_lock
         self._storage = storage
         self._applier = applier
@@ -121,6 +144,13 @@ class LogMaintenance:
         self._grown_s = inf  # the last time that a check found the log grown
         self._not_before_s = 0.0
         self._stopping = threading.Event()
+        self._healing = healing
+        self._renews_base = False  # the base is damaged where only the state in memory can replace it
+        self._renewal_s = 0.0  # not tried before
+
+    def ask_for_base(self) -> None:
+        """Have the base made anew, soon; any thread."""
+        self._renews_base = True
 
     def want(self, above: int) -> None:
         """Compact the log soon, up to an index above this one, for a member that needs such a snapshot; any thread."""
@@ -139,6 +169,8 @@ class LogMaintenance:
                 self._storage.keep_indexes()
             self.mark(time.monotonic())
             self.note_erased(time.monotonic())
+            if self._renews_base and time.monotonic() >= self._renewal_s and not self._is_held:
+                self.renew_base()
             if time.monotonic() >= self._not_before_s and not self._is_held:
                 self.run_due()
 
@@ -155,10 +187,46 @@ class LogMaintenance:
                 self.checkpoint()
         except RewriteStopped:
             return
+        except RewriteDamaged as found:
+            if not self._is_mended(found.damage):
+                self._put_off("the log was not rewritten", found)
         except RewriteFailed as failure:
             self._put_off("the log was not rewritten", failure)
         except OSError as error:
             self._put_off("no checkpoint was made", error)
+
+    def _is_mended(self, damage: CorruptLog) -> bool:
+        """Have all damage in this member's files mended, and wait; return False if that takes too long.
+
+        A rewrite names what one read of it met.  The scrub finds the rest, before another rewrite stops at it.
+        """
+        if self._healing is None:
+            return False
+        if not damage.indexes:
+            self.renew_base()
+        is_mended = self._healing.mend_all(damage, MEND_S)
+        if self._renews_base:
+            self.renew_base()
+        return is_mended and not self._renews_base
+
+    def renew_base(self) -> None:
+        """Make the base anew from the state in memory, or put that off."""
+        assert self._healing is not None
+        try:
+            if self._healing.is_base_sound(self._pause):
+                self._renews_base = False
+                return
+            meta = self._healing.renewed_base(self._pause)
+        except (CorruptLog, InvalidMessage, OSError) as error:
+            self._renewal_s = time.monotonic() + RETRY_S
+            logger.warning("the damaged snapshot was not replaced; next try in %d s: %s", RETRY_S, error)
+            return
+        if meta is None:
+            self._renewal_s = time.monotonic() + RENEWAL_S
+            return
+        self._renews_base = False
+        self._node_lock.act(lambda node: node.compacted(meta))
+        logger.warning("the snapshot was damaged; a new one of index %d was made from the state in memory", meta.index)
 
     def _put_off(self, what: str, error: Exception) -> None:
         retry_s = RETRY_FULL_S if self._is_full() else RETRY_S

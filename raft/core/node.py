@@ -173,6 +173,7 @@ class Node:
         self.role = Role.FOLLOWER
         self.leader_id = 0
         self._room_bytes = inf  # of entries that the disk takes; finite while it is full
+        self._hole = 0  # the highest index whose entry is damaged on the disk
         self._configurations = list(configurations)
         self._last_time = last_time
         self._clock_index = 0  # of the newest clock entry since the start; another one wherever that may be another
@@ -479,6 +480,10 @@ class Node:
         """Note how many bytes of entries the full disk still takes; None: it has room."""
         self._room_bytes = inf if room_bytes is None else room_bytes
 
+    def set_hole(self, index: int) -> None:
+        """Note the highest index whose entry is damaged on this member's disk; 0: none is."""
+        self._hole = index
+
     def compacted(self, snapshot: SnapshotMeta) -> None:
         """Drop the log up to the snapshot's end, which is applied here and now lies in a snapshot (Raft §7)."""
         if snapshot.index > self.log.base_index:
@@ -624,11 +629,19 @@ class Node:
 
         A member that is being removed may be the only reachable one that has the change, and then the others need its
         log to go on (dissertation §4.2.2).
+
+        A member whose own disk has lost an uncommitted entry does not campaign, unless it is the only voter: as the
+        leader it could not replicate that entry.  It still votes, and its log still counts as long as it was: it has
+        acknowledged the entry, and knows its index and term, which is all that §5.4.1 compares.  So no candidate wins
+        without the entry that would not have won before.  The member campaigns again once the entry is mended, and for
+        that it needs no leader.
         """
         if self._barred_ms is not None:
             waited_ms = self._clock_ms - max(self._barred_ms, self._leader_contact_ms)
             if waited_ms < BARRED_TIMEOUTS * self.settings.election_timeout_ms:
                 return False
+        if self._hole > self.commit_index and self.configuration.voters != (self.id,):
+            return False
         return self.configuration.is_voter(self.id) or self.committed_configuration.is_voter(self.id)
 
     def _lacks_committed(self, last_index: int) -> bool:

@@ -7,6 +7,8 @@ which is quicker than waking another one.
 
 In a start, and after a snapshot has replaced the log, the state comes from a state document first.
 
+An entry that is damaged on the disk is waited for until it is mended from another member; a stop ends the wait.
+
 A read is confirmed once the leader's index for it is applied here (dissertation §6.4).
 
 A member whose state differs from the others' (raft/digest) is frozen: it applies nothing more, and answers no reads,
@@ -15,6 +17,7 @@ until a state from the leader takes the place of its own.
 
 import logging
 import threading
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +30,7 @@ from raft.engine.node_lock import Callbacks, NodeLock
 from raft.engine.proposals import Done, Proposals
 from raft.engine.queues import drain, drain_nowait
 from raft.engine.state_machine import CopyTaker, Replicated, StateMachine
-from raft.errors import InvalidMessage, RaftError, StartRefused, Unavailable
+from raft.errors import CorruptLog, InvalidMessage, RaftError, StartRefused, Unavailable
 from raft.storage.log_store import Storage
 from raft.storage.snapshot_file import Document
 
@@ -37,6 +40,7 @@ APPLY_BYTES_MAX = 1 << 20  # in one batch, which is answered together
 FEW = 2  # entries that are applied faster than a thread wakes
 READ_TIMEOUT_S = 4.0  # then 503, which clients are promised within 5 s
 DIGEST_LAG_MAX = 10_000  # a member that lags by more entries takes no digests, but catches up
+MEND_S = 1.0  # between two tries to read a damaged entry that no member has
 DOCUMENT_TIMEOUT_S = 1.0  # a batch takes longer only in a start, or on a machine that is too busy
 
 
@@ -71,10 +75,12 @@ class Applier:
         proposals: Proposals,
         on_configuration: Callable[[Configuration], None],
         copies: CopyTaker | None = None,
+        mended: Callable[[CorruptLog, float], bool] = lambda damage, timeout_s: False,
     ) -> None:
         """`on_configuration` is called by the thread that applies, with each committed configuration.
 
-        `copies` gets copies of the state at the log's digest points.
+        `copies` gets copies of the state at the log's digest points.  `mended(damage, timeout_s)` waits until damaged
+        entries are mended; False: they are not, so far.
         """
         self.refusal = ""  # why nothing is read or proposed here; "" if it is.  Set and cleared by raft/digest
         self._is_frozen = False
@@ -86,9 +92,11 @@ class Applier:
         self._machine = machine
         self._proposals = proposals
         self._on_configuration = on_configuration
+        self._mended = mended
         self._replicated = Replicated(machine)
         self._changed = threading.Condition()
         self._given_up = False
+        self._stopping = threading.Event()
         self._commit_index = 0  # as last given
         self._busy = threading.Lock()  # held by the thread that applies
         self._queue: SimpleQueue[int | None] = SimpleQueue()  # up to which index; None ends the thread
@@ -140,6 +148,10 @@ class Applier:
             return
         try:
             self._apply_up_to(min(self._commit_index, self.last_applied + FEW))
+        except CorruptLog as damage:
+            if not damage.indexes:
+                raise
+            self.wake()  # the apply thread may wait
         finally:
             self._busy.release()
         if self.last_applied < self._commit_index or self._reads:
@@ -224,14 +236,23 @@ class Applier:
         self.wake()
         return True
 
+    def document_and_live(self) -> "tuple[Document, array[int]] | None":
+        """Return the state as it is now, and the entries that are live in it; None if it cannot be read in time."""
+        if not self._busy.acquire(timeout=DOCUMENT_TIMEOUT_S):
+            return None
+        try:
+            meta = self._replicated.meta
+            return (Document(meta, self._replicated.document()), self._machine.live()) if meta.index else None
+        finally:
+            self._busy.release()
+
     # The thread
 
     def run(self) -> None:
         """Run the apply thread; `stop` ends it."""
         while True:
             items = drain(self._queue)
-            with self._busy:
-                self._apply_up_to(max((item for item in items if item is not None), default=0))
+            self._apply_mending(max((item for item in items if item is not None), default=0))
             for index, read in self._take_reads(lambda index, read: index <= self.last_applied):
                 read.done(None, index)
             if None in items:
@@ -260,8 +281,25 @@ class Applier:
         return [read for token in tokens for read in self._at_node.pop(token)]
 
     def stop(self) -> None:
-        """End the thread once its queue is done."""
+        """End the thread once its queue is done; entries that are damaged on the disk are left to the next start."""
+        self._stopping.set()
         self._queue.put(None)
+
+    def _apply_mending(self, commit_index: int) -> None:
+        """Apply up to `commit_index`; wait for entries that are damaged on the disk.
+
+        Raises CorruptLog if something else than entries is damaged.
+        """
+        while not self._given_up:
+            try:
+                with self._busy:
+                    self._apply_up_to(commit_index)
+                return
+            except CorruptLog as damage:
+                if not damage.indexes:
+                    raise
+                if not self._mended(damage, MEND_S) and self._stopping.wait(MEND_S):
+                    return
 
     def _apply_up_to(self, commit_index: int) -> None:
         if commit_index and not self.last_applied and not self._is_frozen:
@@ -329,6 +367,10 @@ class Applier:
             return entries
         try:
             return self._storage.reader.read_entries(first, last, APPLY_BYTES_MAX)
+        except CorruptLog as damage:
+            if not damage.indexes or damage.indexes[0] <= first:
+                raise
+            return self._storage.reader.read_entries(first, damage.indexes[0] - 1, APPLY_BYTES_MAX)
         except LookupError:
             if first > self._storage.base_index:
                 raise

@@ -3,18 +3,19 @@
 A damaged record that is read again and again makes one line of the log.
 
 Rules.  A start checks the places that DAMAGE names.  Places that are still damaged are logged and shown from then on;
-places that were repaired or removed are forgotten.  The file is a help, not a promise: if it cannot be written, damage
-is found again at the next read.
+places that were repaired or removed are forgotten.  A file that was mended is forgotten at once.  The file is a help,
+not a promise: if it cannot be written, damage is found again at the next read.
 """
 
 import json
 import logging
 import threading
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
 from raft.core.entries import RECORD_BYTES_MAX
-from raft.errors import ADVICE, CorruptLog
+from raft.errors import CorruptLog
 from raft.storage.disk import TEMPORARY_SUFFIX, Disk, create_durably, read_all
 from raft.storage.segment import intact_lines_in
 
@@ -42,9 +43,22 @@ class Damage:
             if place in self._places or len(self._places) >= DAMAGE_MAX:
                 return False
             self._places[place] = None
-        logger.error("%s", error)
+        logger.warning("%s: %s at byte %d; the other members are asked for it", error.file, error.what, error.offset)
         self._save()
         return True
+
+    def forget(self, file: str) -> None:
+        """Forget all damage in a file, which was mended or replaced."""
+        self.forget_all_but(lambda name: name != Path(file).name)
+
+    def forget_all_but(self, is_kept: Callable[[str], object]) -> None:
+        """Forget the damage in all files but those whose names are kept."""
+        with self._lock:
+            places = [place for place in self._places if not is_kept(Path(place[0]).name)]
+            for place in places:
+                del self._places[place]
+        if places:
+            self._save()
 
     def found(self) -> list[dict[str, object]]:
         """Return the places by file name and offset, as `GET /raft` shows them."""
@@ -59,7 +73,7 @@ class Damage:
         for name, offset in known:
             if _is_damaged(self._disk, self._data_dir / name, offset):
                 path = str(self._data_dir / name)
-                logger.error("%s: damage that was found earlier is still there at byte %d; %s", path, offset, ADVICE)
+                logger.warning("%s: damage that was found earlier is still there at byte %d", path, offset)
                 self._places[path, offset] = None
         if len(self._places) < len(known):
             self._save()

@@ -21,7 +21,7 @@ from raft.core.raft_messages import Message
 from raft.engine.node_lock import NodeLock
 from raft.engine.proposals import PendingProposal, Proposals
 from raft.engine.queues import drain_nowait
-from raft.errors import DiskFull, NotLeader, Overloaded, Unavailable
+from raft.errors import DiskFailed, DiskFull, NotLeader, Overloaded, Unavailable
 from raft.storage.log_store import Storage
 from raft.storage.reserve import Reserve
 
@@ -108,6 +108,22 @@ class GroupCommit:
         self._ending.set()
         self._wakes.put(True)
         self._wakes.put(False)
+
+    def end_segment(self) -> None:
+        """Complete the newest segment of the log, with an empty write into the next one; waits for the disk.
+
+        Raises DiskFull: nothing was done.
+        """
+        with self._busy:
+            if not self._stopped:
+                self._storage.end_segment()
+                try:
+                    self._storage.append(None, ())
+                except DiskFailed as error:
+                    self._on_broken(error)
+                    raise
+        if not self._work.empty():
+            self._wakes.put(True)
 
     def refused(self) -> list[PendingProposal]:
         """Take the proposals that were refused here since the last call."""

@@ -25,7 +25,6 @@ from raft.core.raft_messages import (
     SnapshotMeta,
     TimeoutNow,
 )
-from raft.engine.damage import Damage
 from raft.engine.leader_contact import LeaderContact
 from raft.engine.node_lock import NodeLock
 from raft.engine.own_identity import OwnIdentity
@@ -51,7 +50,8 @@ logger = logging.getLogger(__name__)
 URGENT, APPENDS, SNAPSHOTS = "urgent", "append", "snapshot"
 APPEND_TIMEOUTS = 4  # election timeouts that a follower's disk may take before the append is sent again
 SNAPSHOT_PAUSE_S = 1.0  # after a transfer that broke off: a full disk lasts longer than that
-DAMAGE_PAUSE_S = 5.0  # before damaged entries are tried again
+MEND_S = 5.0  # for damaged entries to be mended, in the queue's own thread
+DAMAGE_PAUSE_S = 5.0  # before damaged entries are tried again that no member has
 SNAPSHOT_TIMEOUT_S = 30.0  # to write a chunk, or to sync the whole file, on a slow disk
 POLL_SHARE = 2  # an election timeout divided by this: a piece that takes longer delays heartbeats
 UNREACHABLE_TIMEOUTS = 8  # election timeouts without an answer, before a lost heartbeat is logged
@@ -70,19 +70,20 @@ class Peers:
         own: OwnIdentity,
         contact: LeaderContact,
         addresses: Addresses,
-        damage: Damage,
+        mended: Callable[[CorruptLog, float], bool],
         *,
         election_timeout_ms: float,
         append_bytes_max: int,
     ) -> None:
+        """`mended(damage, timeout_s)` waits until damage is mended; False: it is not, so far."""
         self._node_lock = node_lock
         self._storage = storage
         self._own = own
         self._contact = contact
         self._addresses = addresses
-        self._damage = damage
+        self._mended = mended
+        self._damaged_for: dict[int, tuple[str, int]] = {}  # by member: the damaged place that was not sent last
         self._snapshot_failures: dict[int, str] = {}  # by member: why it refused the snapshot, as last logged
-        self._damaged_snapshot: SnapshotMeta | None = None  # the snapshot found damaged, which is not sent again
         self._timeout_s = election_timeout_ms / 1000
         self._append_bytes_max = append_bytes_max
         self._pieces: dict[int, Pieces] = {}  # by member; up to MEMBERS_MAX, and those that have left
@@ -139,9 +140,6 @@ class Peers:
         assert isinstance(message, AppendEntries | InstallSnapshot | RequestVote | TimeoutNow)
         try:
             if isinstance(message, InstallSnapshot):
-                if message.snapshot == self._damaged_snapshot:
-                    self._put_off(queue, message, DAMAGE_PAUSE_S)
-                    return
                 self._send_snapshot_file(queue, message)
                 self._call(queue, message, SNAPSHOT_TIMEOUT_S)
                 self._snapshot_failures.pop(message.target, None)
@@ -152,8 +150,8 @@ class Peers:
                 self._call(queue, loaded, self._timeout_s * APPEND_TIMEOUTS)
                 self._durations_of(message.target).record(self._answered_s[message.target] - began_s)
         except CorruptLog as damage:
-            self._handle_damage(message, damage)
-            self._put_off(queue, message, DAMAGE_PAUSE_S)
+            is_mended = self._handle_damage(message, damage)
+            self._put_off(queue, message, 0.0 if is_mended else DAMAGE_PAUSE_S)
         except (DiskFailed, StartRefused) as broken:  # this member's log cannot be read, or is not what was written
             self._node_lock.on_broken(broken)
         except (OSError, LookupError, InvalidMessage, RefusedPeer) as error:
@@ -207,11 +205,17 @@ class Peers:
                 return replace(message, entries=message.entries[:place])
         return message
 
-    def _handle_damage(self, message: Request, error: CorruptLog) -> None:
-        """Note damaged entries, which are not sent, and hand leadership to a voter that may have a sound copy."""
-        if isinstance(message, InstallSnapshot):
-            self._damaged_snapshot = message.snapshot
-        if self._damage.note(error):
+    def _handle_damage(self, message: Request, damage: CorruptLog) -> bool:
+        """Wait until damaged entries are mended, for they are not sent; return False if they are not.
+
+        Entries that no member in contact has here may be sent by a voter that leads: leadership is handed to one.
+        """
+        if self._mended(damage, MEND_S):
+            return True
+        is_known = self._damaged_for.get(message.target) == (damage.file, damage.offset)
+        self._damaged_for[message.target] = damage.file, damage.offset
+        # What no entry describes lies in the base, which is made anew here and then sent: this takes a moment.
+        if is_known != bool(damage.indexes):
             logger.error(
                 "cannot send damaged entries to member %d; handing leadership to another member", message.target
             )
@@ -222,6 +226,7 @@ class Peers:
                     node.transfer_leadership(node.best_successor(but=message.target))
 
             self._node_lock.act(hand_over)
+        return False
 
     def _durations_of(self, member: int) -> Histogram:
         return self.append_durations.get(member) or self.append_durations.setdefault(member, Histogram())

@@ -5,7 +5,7 @@ Values only, as in `raft/core/raft_messages.py`.  The Node never sees them: the 
 
 from dataclasses import dataclass
 
-from raft.core.raft_messages import ProposalId
+from raft.core.raft_messages import Entry, ProposalId
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +189,27 @@ class RecordedBoot:
     source: int
     target: int
     boot: int
+
+
+@dataclass(frozen=True, slots=True)
+class FetchEntries:
+    """A request for entries that are damaged or missing on the source's disk, by ascending index."""
+
+    source: int
+    target: int
+    indexes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedEntries:
+    """The answer to a FetchEntries: the entries that are sound on the answering member's own disk, ascending.
+
+    An entry that is asked for, lies below the last one here and is not here, is damaged or missing there too.  No
+    entries: the member has none of them.  `commit_index`: what the answering member knows to be committed.
+    """
+
+    commit_index: int
+    entries: tuple[Entry, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, get_args, get_type_hints
 
 from raft.core.boots import is_list_of_boots
@@ -37,6 +38,8 @@ from raft.rpc.calls import (
     AcceptClock,
     ChangeMembership,
     ChangeMembershipReply,
+    FetchedEntries,
+    FetchEntries,
     Hello,
     HelloReply,
     Notice,
@@ -61,17 +64,19 @@ HEAD_BYTES_MAX = 512 << 10  # of the first line: a configuration of 64 members w
 TEXT_POINTS_MAX = 2_048  # of a text; the longest ones are refusals and URLs
 NOTICE_BYTES_MAX = 256 << 10  # of a notice's body: some thousands of names, and little beside the log's entries
 SENDER_BYTES_MAX = 12 << 10  # as JSON, without an escape: three texts, two numbers, its boots; some are remembered
+FETCH_INDEXES_MAX = 1_024  # of a FetchEntries: as many short messages as its answer holds
+FETCH_BYTES_MAX = 1 << 20  # of the records in an answer, or one record: some milliseconds of the answering member
 NUMBER_MAX = 1 << 53  # the largest integer that every JSON reader keeps exact
 
 Call = (
     RequestVote | AppendEntries | InstallSnapshot | TimeoutNow | Propose | ReadIndex | ChangeMembership
     | TransferLeadership | AcceptClock | SnapshotChunk | Hello | Notice | RecordedBoot
-    | WantSnapshot
+    | WantSnapshot | FetchEntries
 )  # fmt: skip
 Answer = (
     RequestVoteReply | AppendEntriesReply | InstallSnapshotReply | TimeoutNowReply | ProposeReply | ReadIndexReply
     | ChangeMembershipReply | SnapshotChunkReply | HelloReply | NoticeReply
-    | WantSnapshotReply
+    | WantSnapshotReply | FetchedEntries
 )  # fmt: skip
 
 _CALLS: tuple[type[Any], ...] = get_args(Call)
@@ -111,7 +116,7 @@ def encode(sender: Sender, message: Call | Answer) -> bytes:
     names = _SHAPES[type(message)]
     values = ",".join([f'"{name}":{_encode_value(getattr(message, name))}' for name in names])
     head = f'{{"rpc":"{type(message).__name__}",{_encode_sender(sender)},{values}}}\n'.encode()
-    if isinstance(message, AppendEntries):
+    if isinstance(message, AppendEntries | FetchedEntries):
         return b"".join([head, *(entry.record for entry in message.entries or ())])
     if isinstance(message, SnapshotChunk):
         return head + message.lines
@@ -161,14 +166,18 @@ def decode_call(body: bytes, request: int, proved: Proved | None = None) -> tupl
         raise InvalidMessage(f"source: a message of member {call.source} from member {sender.id}")
     if isinstance(call, Notice) and len(call.body) > NOTICE_BYTES_MAX:
         raise InvalidMessage(f"body: more than {NOTICE_BYTES_MAX} bytes")
+    if isinstance(call, FetchEntries):
+        _check_indexes(call.indexes)
     return sender, call
 
 
 def decode_answer(body: bytes, proved: Proved | None = None) -> tuple[Sender, Answer]:
     """Decode a peer's answer; `proved` as for a call.  Raises InvalidMessage."""
-    sender, cls, values, _ = _decode_head(body, _ANSWERS, with_lines=())
+    sender, cls, values, start = _decode_head(body, _ANSWERS, with_lines=(FetchedEntries,))
     if proved is not None:
         proved.check(sender)
+    if cls is FetchedEntries:
+        values["entries"] = _decode_fetched(body, start)
     answer: Answer = cls(**values)
     if values.get("source", sender.id) != sender.id:
         raise InvalidMessage(f"source: an answer of member {values['source']} from member {sender.id}")
@@ -305,6 +314,29 @@ def _decode_entries(body: bytes, start: int, values: Mapping[str, Any]) -> tuple
             term = entry.term
     except InvalidMessage as error:
         raise InvalidMessage(f"entries: {error}") from None
+    return tuple(entries)
+
+
+def _check_indexes(indexes: tuple[int, ...]) -> None:
+    if not 0 < len(indexes) <= FETCH_INDEXES_MAX:
+        raise InvalidMessage(f"indexes: {len(indexes)}, not 1 to {FETCH_INDEXES_MAX}")
+    if not indexes[0] or any(index >= after for index, after in pairwise(indexes)):
+        raise InvalidMessage("indexes: not ascending from 1")
+
+
+def _decode_fetched(body: bytes, start: int) -> tuple[Entry, ...]:
+    """Decode the records of a FetchedEntries, ascending; which of them are wanted, the asker knows."""
+    try:
+        entries = decode_entries(body, start, FETCH_INDEXES_MAX)
+        for entry in entries:
+            if len(entry.record) > RECORD_BYTES_MAX:
+                raise InvalidMessage(f"index {entry.index} is too long")
+            if entry.kind is Kind.CONFIGURATION:
+                decode_configuration(entry.body)
+    except InvalidMessage as error:
+        raise InvalidMessage(f"entries: {error}") from None
+    if any(entry.index >= after.index for entry, after in pairwise(entries)):
+        raise InvalidMessage("entries: not ascending")
     return tuple(entries)
 
 

@@ -186,6 +186,11 @@ class Storage:
         """The lowest index that an entry of the newest segment can have."""
         return first_index_of(self._writer.header.name)
 
+    @property
+    def newest_segment(self) -> str:
+        """The name of the segment that is appended to."""
+        return self._writer.header.name
+
     def end_segment(self) -> None:
         """Begin a new segment with the next write, so that a compaction can free all segments before it."""
         self._full_bytes = 0
@@ -353,6 +358,14 @@ class Storage:
         """Return the path of the file that holds each of these entries, by index; those not in the log are left out."""
         return self._sealed_files.files_of(indexes)
 
+    def lost_in(self, name: str) -> list[int]:
+        """Return the entries that are lost in this file, ascending; reads all of it.  Raises OSError."""
+        return self._sealed_files.lost_in(name)
+
+    def file_names(self) -> set[str]:
+        """Return the names of the files that count: the base and the segments."""
+        return {name for _, name, _ in self._files.counted()}
+
     def verify(self) -> Iterator[Verified]:
         """Read all but the newest segment in small steps, and yield each; see `sealed_files.py`.
 
@@ -506,6 +519,23 @@ class Storage:
                     raise OSError(errno.ENOSPC, "the disk is almost full", str(self._data_dir))
                 yield
         self._files.checkpointed(meta.index)
+
+    def write_snapshot(self, document: Document, count: int, records: Iterable[bytes]) -> Generator[None, None, None]:
+        """Write this state document and its `count` live entries to a snapshot, in steps of a millisecond or some.
+
+        After the last step the snapshot may be adopted.  As for the rest, this is `write_checkpoint`.
+        """
+        meta, noted, name = document.meta, Sparse(), snapshot_name(document.meta.index)
+        steps = file_steps(
+            self._disk, self._data_dir, name, self._cluster_id, meta, document.lines, (count, records),
+            maker=OWNER, noted=noted,
+        )  # fmt: skip
+        with closing(steps):
+            for _ in steps:
+                if self._disk.free_bytes(self._data_dir) < SPARE_BYTES:
+                    raise OSError(errno.ENOSPC, "the disk is almost full", str(self._data_dir))
+                yield
+        Indexes(self._disk, self._data_dir, OWNER).keep_base(name, noted)
 
     def keep_indexes(self) -> None:
         """Make the indexes of segments that were sealed since the last call.  One thread; failures are ignored."""

@@ -299,6 +299,26 @@ class SealedFiles:
             if file is not None:
                 file.close()
 
+    def lost_in(self, name: str) -> list[int]:
+        """Return the entries that are lost in a file, ascending; none if it does not count, or is being appended to.
+
+        Reads the whole file.  Raises OSError.
+        """
+        slot = next((slot for slot, each, _ in self._files.counted() if each == name), None)
+        sealed, base = self._segments.sealed.get(name), self._files.base
+        if slot is None:
+            return []
+        if sealed is not None:
+            survey = self._survey_segment(slot, sealed)
+            self._read_through(survey, name, sealed.end)
+        elif base is not None and base.name == name:
+            sparse = self._positions.sparse
+            survey = _Survey(sparse.indexes, sparse.packed, (), Salvage(any_line), 0)
+            self._read_through(survey, name, base.bytes)
+        else:
+            return []
+        return [one.index for one in survey.lost]
+
     # Checking
 
     def verify(self) -> Iterator[Verified]:

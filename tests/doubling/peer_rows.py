@@ -29,8 +29,9 @@ from raft.core.urls import URL_POINTS_MAX, is_client_url, is_peer_url
 from raft.digest.state_digest import decode_digests
 from raft.engine.forwarding import FORWARD_MAX
 from raft.rpc import peer_client
-from raft.rpc.calls import Hello, Notice, Propose, Sender, SnapshotChunk
+from raft.rpc.calls import FetchEntries, Hello, Notice, Propose, Sender, SnapshotChunk
 from raft.rpc.codec import (
+    FETCH_INDEXES_MAX,
     HEAD_BYTES_MAX,
     NOTICE_BYTES_MAX,
     TEXT_POINTS_MAX,
@@ -94,6 +95,10 @@ def _calls() -> Iterator[tuple[str, Callable[[float], bytes]]]:
         yield f"AppendEntries of {name}", lambda share, one=entries: _append(one, share)  # type: ignore[misc]
     yield "AppendEntries whose last entry is damaged", lambda share: _append(_command(b"1"), share)[:-4] + b"xx}\n"
     yield "AppendEntries without an end", lambda share: _append(_command(b"1"), share).replace(b"}\n", b"}")
+    yield (
+        "FetchEntries of indexes that fall",
+        lambda share: encode(_SENDER, FetchEntries(2, 1, (*range(1, int(share * FETCH_INDEXES_MAX)), 1))),
+    )
     yield "Notice", lambda share: encode(_SENDER, Notice(2, 1, b"x" * int(share * NOTICE_BYTES_MAX)))
     yield (
         "SnapshotChunk",
@@ -153,7 +158,8 @@ def _values(kind: type[Any], share: float) -> dict[str, object]:
         SnapshotMeta: SnapshotMeta(9, 1, 1, 1, configuration(int(share * MEMBERS_MAX))),
     }
     known = get_type_hints(kind)
-    own = {"source": _SENDER.id, "target": 1, "entries": (), "proposals": (), "lines": b"x\n"}
+    own: dict[str, object] = {"source": _SENDER.id, "target": 1, "entries": (), "proposals": (), "lines": b"x\n"}
+    own["indexes"] = tuple(range(1, max(2, int(share * FETCH_INDEXES_MAX))))
     return {field.name: own[field.name] if field.name in own else longest[known[field.name]] for field in fields(kind)}
 
 

@@ -27,6 +27,7 @@ from tests.mutation.mutant import mutant
 from tests.mutation.older_copies import OLDER_COPIES
 from tests.mutation.peers import PEERS
 from tests.mutation.promises import PROMISES
+from tests.mutation.repairs import REPAIRS
 from tests.mutation.state_digest import STATE_DIGEST
 
 ELECTIONS = (
@@ -810,4 +811,4 @@ SIMULATED = (
     *ELECTIONS, *REPLICATION, *READS, *MEMBERSHIP, *STORAGE, *CLIENTS, *SNAPSHOTS, *ACCOUNTS, *CLOCKS, *FULL_DISKS,
     *LEAPS,
 )  # fmt: skip
-MUTANTS = (*SIMULATED, *OLDER_COPIES, *PEERS, *CLIENT_TLS, *MISSED, *PROMISES, *STATE_DIGEST)
+MUTANTS = (*SIMULATED, *OLDER_COPIES, *PEERS, *CLIENT_TLS, *MISSED, *PROMISES, *STATE_DIGEST, *REPAIRS)

@@ -9,7 +9,9 @@ from queue import SimpleQueue
 
 from raft.cluster.member import RunningMember, make_node
 from raft.compaction.compactor import compact
+from raft.compaction.policy import Rewrite
 from raft.core.node import Settings
+from raft.core.raft_messages import SnapshotMeta
 from raft.errors import RaftError
 from raft.rpc.cluster_secret import ClusterSecret
 from raft.rpc.endpoint import Endpoint
@@ -38,6 +40,7 @@ class Host:
         self.ended: SimpleQueue[tuple[str, int]] = SimpleQueue()  # what on_end was told
         self.on_notice: Callable[[int, bytes], None] = lambda member, body: None
         self.makes_snapshots = False  # in this process, of what it has applied
+        self.rewrite: Rewrite | None = None  # None: it never compacts
         self._disk = RealDisk()
         self._lock: Closeable | None = None
         self._storage: Storage | None = None
@@ -83,9 +86,7 @@ class Host:
             on_end=lambda why, code: self.ended.put((why, code)),
             on_notice=lambda member, body: self.on_notice(member, body),
             secret=secret,
-            rewrite=(lambda up_to, meanwhile: compact(self._disk, self.path, up_to, Memory()))
-            if self.makes_snapshots
-            else None,
+            rewrite=self.rewrite or (self._compact if self.makes_snapshots else None),
             mark=(self._disk, self.path),
         )
         endpoint = Endpoint(member.sender, member.hello, secret)
@@ -94,6 +95,9 @@ class Host:
         endpoint.engine = member
         self.port.open(endpoint)
         self._member = member
+
+    def _compact(self, up_to: int, meanwhile: Callable[[], None]) -> SnapshotMeta:
+        return compact(self._disk, self.path, up_to, Memory())
 
     @staticmethod
     def _cluster_of_the_log(identity: Identity, joined: str) -> str:

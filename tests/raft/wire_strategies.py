@@ -23,6 +23,8 @@ from raft.rpc.calls import (
     AcceptClock,
     ChangeMembership,
     ChangeMembershipReply,
+    FetchedEntries,
+    FetchEntries,
     Hello,
     HelloReply,
     Notice,
@@ -100,6 +102,17 @@ def proposes(draw: st.DrawFn) -> Propose:
     return Propose(source, draw(ids), tuple(draw(st.lists(st.tuples(own, commands), max_size=4))))
 
 
+ascending = st.sets(st.integers(1, NUMBER_MAX - 10), min_size=1, max_size=5).map(lambda some: tuple(sorted(some)))
+
+
+@st.composite
+def fetched(draw: st.DrawFn) -> FetchedEntries:
+    """Entries with gaps."""
+    return FetchedEntries(
+        draw(numbers), tuple(entry(draw, index, draw(numbers)) for index in draw(st.one_of(st.just(()), ascending)))
+    )
+
+
 calls: st.SearchStrategy[Call] = st.one_of(
     appends(),
     proposes(),
@@ -114,6 +127,7 @@ calls: st.SearchStrategy[Call] = st.one_of(
     st.builds(AcceptClock, ids, ids),
     st.builds(Hello, ids, ids),
     st.builds(RecordedBoot, ids, ids, numbers),
+    st.builds(FetchEntries, ids, ids, ascending),
     st.builds(Notice, ids, ids, st.one_of(st.binary(max_size=300), chunk_lines)),
 )
 answers: st.SearchStrategy[Answer] = st.one_of(
@@ -122,6 +136,7 @@ answers: st.SearchStrategy[Answer] = st.one_of(
     st.builds(InstallSnapshotReply, ids, ids, numbers, flags, numbers),
     st.builds(SnapshotChunkReply, numbers),
     st.builds(NoticeReply, numbers, texts),
+    fetched(),
     st.builds(TimeoutNowReply, ids, ids, numbers),
     st.builds(ProposeReply, flags, numbers),
     st.builds(ReadIndexReply, numbers),

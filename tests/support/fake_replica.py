@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Sequence
-from threading import Lock
+from threading import Lock, current_thread
 
 from chat.commands import LEVEL
 from chat.replica import BackupFile
@@ -12,7 +12,7 @@ from chat.state.machine import ChatState
 from raft.core.configuration import Change
 from raft.core.entries import clock_entry, command_entry
 from raft.core.raft_messages import Command, Entry, ProposalId
-from raft.errors import ChangeRefused, OutcomeUnknown, RaftError, Unavailable
+from raft.errors import ChangeRefused, CorruptLog, OutcomeUnknown, RaftError, Unavailable
 from raft.metrics import MemberMetrics
 
 FIRST_TIME = 1_795_428_000_123_456  # 2026-11-23T10:00:00.123456Z
@@ -48,6 +48,10 @@ class FakeReplica:
         self.contact_s = 0.0  # how long ago a leader was in contact
         self.told: list[bytes] = []  # by `tell`
         self.gone: set[int] = set()  # log indexes that a compaction took
+        self.damaged: set[int] = set()  # entries that are damaged on the disk,
+        self.mends = True  # and whether another member has them
+        self.waits_for_mends: list[str] = []  # the threads that waited
+        self.scrubs = 0
         self.members: list[dict[str, object]] = []
         self.asked = 0  # how often the members were asked to report
         self.now = FIRST_TIME  # the log's time
@@ -145,8 +149,19 @@ class FakeReplica:
         assert list(indexes) == sorted(indexes)
         if not self.gone.isdisjoint(indexes):
             raise LookupError("not in the log")
+        if damaged := sorted(self.damaged.intersection(indexes)):
+            raise CorruptLog("log-1.jsonl", 7, f"entry {damaged[0]} is damaged", "act", damaged)
         entries = [self._entries[index - FIRST_INDEX] for index in indexes]
         return [Command(entry.index, entry.time, entry.body) for entry in entries]
+
+    def mended(self, damage: CorruptLog) -> bool:
+        self.waits_for_mends.append(current_thread().name)
+        if self.mends:
+            self.damaged.difference_update(damage.indexes)
+        return self.mends
+
+    def scrub(self) -> None:
+        self.scrubs += 1
 
     def ask_members(self) -> None:
         self.asked += 1

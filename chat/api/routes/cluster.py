@@ -73,6 +73,11 @@ def accept_clock(request: Request) -> Response:
     return Response(HTTPStatus.OK, json_line({"Before": timestamp(before), "After": timestamp(after)}))
 
 
+def scrub(request: Request) -> Response:
+    """POST /raft/scrub: look for damage in all files of this node, now."""
+    return _administer(request, request.replica.scrub, HTTPStatus.ACCEPTED)
+
+
 def _member(id: str) -> int:
     return validation.integer("Id", id, low=1)
 
@@ -82,8 +87,8 @@ def _change(request: Request, change: Change) -> Response:
     return _administer(request, lambda: request.replica.change(change))
 
 
-def _administer(request: Request, act: Callable[[], None]) -> Response:
-    """Call `act` for an operator or an admin; 204 once it has returned.
+def _administer(request: Request, act: Callable[[], None], status: HTTPStatus = HTTPStatus.NO_CONTENT) -> Response:
+    """Call `act` for an operator or an admin; return the status, 204, once it has returned.
 
     The membership belongs to the engine, so permissions are checked here and not when it is applied.
     """
@@ -93,7 +98,7 @@ def _administer(request: Request, act: Callable[[], None]) -> Response:
             act()
     except RaftError as error:
         raise problem_of(error) from None
-    return Response(HTTPStatus.NO_CONTENT)
+    return Response(status)
 
 
 _MEMBER = record(
@@ -139,6 +144,10 @@ _STATUS = record(
         "WaitingFor": TEXT,
         "Damage": array(record({"File": TEXT, "Offset": integer()})),
         "StateDigest": _STATE_DIGEST,
+        "Scrub": record(
+            {"Running": BOOLEAN},
+            {"DoneBytes": integer(), "TotalBytes": integer(), "LastEnd": MOMENT, "LastFound": integer()},
+        ),
     },
 )
 _URL = Body(text(validation.URL_POINTS_MAX), content_type="text/plain")
@@ -153,6 +162,10 @@ ROUTES = (
         "POST", "/raft/clock", accept_clock, Access.ADMIN, "Accept the clock: set the log's time to it",
         answers={200: Answer("The log's time before and after", record({"Before": MOMENT, "After": MOMENT}))},
         problems=("clocks_differ",),
+    ),
+    Route(
+        "POST", "/raft/scrub", scrub, Access.ADMIN, "Look for damage in this node's files, and mend it",
+        answers={202: Answer("It has begun; `GET /raft` shows how far it is")},
     ),
     Route(
         "POST", "/raft/{member}", add, Access.ADMIN, "Add a node by its peer URL; it votes once it has caught up",

@@ -15,7 +15,8 @@ from chat.cli.options import PREFIX, Options, read_options
 THREE = "http://127.0.0.1:12379,http://127.0.0.1:22379,http://127.0.0.1:32379"
 FLAGS = ("id", "cluster", "port", "host", "advertise", "base-path", "trust-proxy",
          "allowed-host", "allow-origin", "auth-header", "auth-role-header",
-         "data-dir", "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level", "log-format",
+         "data-dir", "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "scrub-mb-per-s",
+         "log-level", "log-format",
          "cluster-secret-file", "peer-cert", "peer-key", "peer-ca")  # fmt: skip
 
 CERTIFICATE = ("--peer-cert", "c", "--peer-key", "k", "--peer-ca", "a")
@@ -65,6 +66,7 @@ def test_no_flags_at_all_are_a_single_node() -> None:
         heartbeat_ms=60,
         election_timeout_ms=300,
         compact_mib=64,
+        scrub_mb_per_s=8,
         metrics_token="",
         log_level="info",
         log_format="text",
@@ -261,6 +263,7 @@ def test_every_option_has_its_three_spellings(tmp_path: Path) -> None:
         "heartbeat-ms": "20",
         "election-timeout-ms": "200",
         "compact-mib": "5",
+        "scrub-mb-per-s": "3",
         "log-level": "debug",
         "log-format": "json",
         "cluster-secret-file": "secret",
@@ -367,6 +370,8 @@ BAD = [
     ("election-timeout-ms", "x"),
     ("election-timeout-ms", "100"),
     ("compact-mib", "0"),
+    ("scrub-mb-per-s", "-1"),
+    ("scrub-mb-per-s", "10001"),
     ("log-level", "INFO"),
     ("log-level", "loud"),
     ("log-format", "JSON"),

@@ -10,7 +10,8 @@ from chat.commands import Actor, encode
 from chat.commands.rooms import ChangeRoom, CreateRoom
 from chat.realtime import subscription
 from raft.core.raft_messages import Command
-from tests.support.node import Node, NodeClient
+from raft.errors import CorruptLog
+from tests.support.node import DEADLINE_S, Node, NodeClient
 
 
 def test_who_only_listens_gets_room_and_post_of_every_room(node: Node) -> None:
@@ -289,6 +290,51 @@ def test_a_log_that_lacks_what_the_state_has_ends_the_socket_with_1013(node: Nod
     client = node.connect()
     client.say(Action="subscribe", Rooms="*", Cursor="c0ffee-2")
     assert client.hear_close() == 1013
+
+
+def test_what_is_damaged_is_sent_once_it_is_mended(node: Node) -> None:
+    for _ in range(3):
+        node.post()
+    node.replica.damaged = {4}
+    client = node.connect()
+    client.subscribe(cursor="c0ffee-2")
+    assert [client.hear()["Post"]["Id"] for _ in range(3)] == [1, 2, 3]
+    assert node.replica.waits_for_mends and all(name.startswith("hub-reader") for name in node.replica.waits_for_mends)
+
+
+def test_a_client_pages_past_what_no_node_has(node: Node) -> None:
+    for _ in range(3):
+        node.post()
+    node.replica.damaged, node.replica.mends = {4}, False
+    client = node.connect()
+    client.subscribe(cursor="c0ffee-2")
+    assert client.hear()["Limited"] == {"RoomName": "general", "NewestId": 3}
+    node.post()
+    assert client.hear()["Post"]["Id"] == 4
+
+
+def test_others_are_served_while_as_many_as_there_are_workers_wait(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        node.post()
+    node.replica.damaged = {4}
+    may_go_on, waiting, mended = threading.Event(), threading.Semaphore(0), node.replica.mended
+
+    def slowly(damage: CorruptLog) -> bool:
+        waiting.release()
+        assert may_go_on.wait(DEADLINE_S)
+        return mended(damage)
+
+    monkeypatch.setattr(node.replica, "mended", slowly)
+    held = [node.connect() for _ in range(3)]
+    for client in held:
+        client.subscribe(cursor="c0ffee-2")
+        assert waiting.acquire(timeout=DEADLINE_S)
+    other = node.connect()
+    other.subscribe(cursor="c0ffee-4")
+    assert other.hear()["Post"]["Id"] == 3
+    may_go_on.set()
+    for client in held:
+        assert [client.hear()["Post"]["Id"] for _ in range(3)] == [1, 2, 3]
 
 
 def test_a_state_that_is_restored_closes_sockets_and_a_cursor_goes_on_from_there(node: Node) -> None:

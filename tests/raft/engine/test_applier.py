@@ -15,7 +15,7 @@ from raft.core.node import Node, Random
 from raft.core.raft_messages import Entry, HardState, ProposalId, SnapshotMeta
 from raft.engine.applier import FEW, Applier, Read
 from raft.engine.proposals import Proposals
-from raft.errors import RaftError, StartRefused, Unavailable
+from raft.errors import CorruptLog, RaftError, StartRefused, Unavailable
 from raft.storage.log_store import Storage
 from raft.storage.snapshot_file import Document
 from tests.raft.alone import DEADLINE_S, Alone, FakeStorage
@@ -288,6 +288,88 @@ def test_a_state_that_cannot_be_read_ends_the_member_with_words() -> None:
     applier.stop()
     with pytest.raises(StartRefused, match=r"^the snapshot at index 10 cannot be read: .* another version"):
         applier.run()
+
+
+class Damaged:
+    """A disk on which some entries are damaged."""
+
+    base_index = 0
+
+    def __init__(self, log: FakeStorage, *damaged: int) -> None:
+        self._log = log
+        self.damaged = set(damaged)
+
+    @property
+    def reader(self) -> "Damaged":
+        return self
+
+    def read_entries(self, first: int, last: int, bytes_max: int) -> list[Entry]:
+        if damaged := sorted(self.damaged.intersection(range(first, last + 1))):
+            raise CorruptLog("log-1", 7, f"entry {damaged[0]} is damaged", "act", damaged)
+        return self._log.read_entries(first, last, bytes_max)
+
+    def documents(self, commit_index: int) -> None:
+        return None
+
+
+def test_entries_before_a_damaged_one_are_applied_and_it_is_waited_for() -> None:
+    alone, _, memory = restarted(10)
+    disk, applied = Damaged(alone.storage, 5, 7), list[int]()
+
+    def mended(damage: CorruptLog, timeout_s: float) -> bool:
+        applied.append(applier.last_applied)
+        disk.damaged -= set(damage.indexes)
+        return True
+
+    applier = Applier(
+        alone.node_lock, cast(Storage, disk), memory, Proposals(1, 2), lambda configuration: None, mended=mended
+    )
+    assert applier.commit(10)
+    applier.wake()
+    turn(applier)
+    assert applied == [4] and applier.last_applied == 10
+    assert memory.commands == [b"%d" % number for number in range(1, 11)]
+
+
+def test_a_stop_ends_the_wait_for_an_entry_that_nobody_has() -> None:
+    alone, _, memory = restarted(10)
+    disk, tried = Damaged(alone.storage, 5), threading.Event()
+
+    def mended(damage: CorruptLog, timeout_s: float) -> bool:
+        tried.set()
+        return False
+
+    applier = Applier(
+        alone.node_lock, cast(Storage, disk), memory, Proposals(1, 2), lambda configuration: None, mended=mended
+    )
+    assert applier.commit(10)
+    applier.wake()
+    thread = threading.Thread(target=applier.run)
+    thread.start()
+    assert tried.wait(5)
+    applier.stop()
+    thread.join(5)
+    assert not thread.is_alive() and applier.last_applied == 4
+
+
+def test_a_thread_that_applies_a_few_leaves_a_damaged_entry_to_the_one_that_may_wait() -> None:
+    alone, _, memory = restarted(3)
+    disk, threads = Damaged(alone.storage, 2), list[str]()
+
+    def mended(damage: CorruptLog, timeout_s: float) -> bool:
+        threads.append("it waits")
+        disk.damaged.clear()
+        return True
+
+    applier = Applier(
+        alone.node_lock, cast(Storage, disk), memory, Proposals(1, 2), lambda configuration: None, mended=mended
+    )
+    assert applier.commit(2)
+    applier.apply_few()
+    applier.apply_few()
+    assert threads == [] and applier.last_applied == 1
+    turn(applier)
+    assert threads == ["it waits"] and applier.last_applied == 2
 
 
 def test_an_entry_that_is_missing_without_a_snapshot_in_its_place_is_not_passed_over() -> None:

@@ -1,7 +1,7 @@
 """What members send each other survives the way there, and nothing else does: the border that peers' bytes stop at."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
@@ -21,9 +21,10 @@ from raft.core.raft_messages import (
     TimeoutNowReply,
 )
 from raft.errors import InvalidMessage
-from raft.rpc.calls import Hello, Notice, Propose, ReadIndex, Sender
+from raft.rpc.calls import FetchedEntries, FetchEntries, Hello, Notice, Propose, ReadIndex, Sender
 from raft.rpc.codec import (
     ENTRIES_MAX,
+    FETCH_INDEXES_MAX,
     NOTICE_BYTES_MAX,
     NUMBER_MAX,
     SENDER_BYTES_MAX,
@@ -281,6 +282,42 @@ def test_an_answer_in_the_name_of_another_is_refused() -> None:
 def test_lines_behind_an_answer_are_refused() -> None:
     with pytest.raises(InvalidMessage, match="lines behind a HelloReply"):
         decode_answer(json.dumps(HELLO).encode() + b"\n{}\n")
+
+
+FETCHED = encode(SENDER, FetchedEntries(9, (command_entry(3, 1, 7, ProposalId(2, 1, 1, 0), b"1"),)))
+
+
+@pytest.mark.parametrize(
+    ("indexes", "words"),
+    [
+        ((), "indexes: 0, not 1 to 1024"),
+        (range(1, FETCH_INDEXES_MAX + 2), "indexes: 1025, not 1 to 1024"),
+        ((0, 1), "indexes: not ascending from 1"),
+        ((4, 3), "indexes: not ascending from 1"),
+        ((3, 3), "indexes: not ascending from 1"),
+    ],
+)
+def test_a_fetch_of_indexes_that_do_not_ascend_or_are_too_many_is_refused(indexes: Iterable[int], words: str) -> None:
+    with pytest.raises(InvalidMessage, match=words):
+        decode_call(encode(SENDER, FetchEntries(SENDER.id, 2, tuple(indexes))), 1)
+    assert decode_call(encode(SENDER, FetchEntries(SENDER.id, 2, tuple(range(1, FETCH_INDEXES_MAX + 1)))), 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda body: body.replace(b'"command":1', b'"command":2'), "entries: a record with a wrong checksum"),
+        (lambda body: body + body[body.index(b"\n") + 1 :], "entries: not ascending"),
+        (lambda body: body[:-1], "entries: a record with a wrong checksum"),
+        (lambda body: body + b"x\n", "entries: a record"),
+    ],
+)
+def test_fetched_records_that_are_damaged_or_out_of_order_are_refused(
+    change: Callable[[bytes], bytes], words: str
+) -> None:
+    assert decode_answer(FETCHED)
+    with pytest.raises(InvalidMessage, match=words):
+        decode_answer(change(FETCHED))
 
 
 @pytest.mark.parametrize("depth", range(900, 1_000, 9))

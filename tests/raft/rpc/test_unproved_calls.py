@@ -26,6 +26,7 @@ from raft.errors import RefusedPeer, UnprovedPeer
 from raft.rpc.calls import (
     AcceptClock,
     ChangeMembership,
+    FetchEntries,
     Hello,
     HelloReply,
     Notice,
@@ -70,6 +71,7 @@ CALLS: dict[str, Call] = {
     "RecordedBoot": RecordedBoot(2, 1, 7),
     "ReadIndex": ReadIndex(2, 1, TERM),
     "WantSnapshot": WantSnapshot(2, 1, 7),
+    "FetchEntries": FetchEntries(2, 1, (1, 2)),
 }
 
 

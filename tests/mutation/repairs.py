@@ -1,0 +1,76 @@
+"""Faults of how damaged entries are mended from other members."""
+
+from raft.core.node import Node
+from raft.engine.applier import Applier
+from raft.repair import fetching
+from raft.repair.repairer import Repairer
+from raft.storage import reader
+from tests.mutation.mutant import mutant
+
+FETCHING = "raft/repair/test_fetching.py"
+
+REPAIRS = (
+    mutant(
+        "repair-trusts-a-record-of-another-term",
+        "A fetched entry is taken for the one that was lost, of whatever term it is.",
+        "Raft §5.3: only the same index and term are the same entry",
+        fetching.why_refused,
+        "if term and entry.term == term else",
+        "if term else",
+        test=f"{FETCHING}::test_an_entry_above_the_base_is_believed_by_its_term_committed_or_not[11-3]",
+    ),
+    mutant(
+        "repair-trusts-what-is-not-committed",
+        "An entry of the base is taken from a member that does not know it to be committed.",
+        "Raft §5.4: only committed entries are unique by index",
+        fetching.why_refused,
+        "entry.index > commit_index",
+        "False",
+        test=f"{FETCHING}::test_an_entry_of_the_base_is_believed_if_it_is_committed_and_its_term_fits",
+    ),
+    mutant(
+        "repair-sends-damaged-bytes-on",
+        "A member answers a fetch with what its disk holds there, damaged or not.",
+        "design.md: nothing damaged is sent, served, copied or compacted away",
+        reader._record_at,
+        "if is_entry_at(record, index) else None",
+        "",
+        test=f"{FETCHING}::test_damaged_bytes_of_a_real_file_are_not_sent_on",
+    ),
+    mutant(
+        "damage-ends-the-asking",
+        "What is asked for behind a damaged entry is not sent, although it is sound.",
+        "raft/repair/fetching.py: an answer has what is sound here",
+        fetching.sound_records,
+        "wanted = [index for index in wanted if index not in damaged]",
+        "wanted = [index for index in wanted if index < min(damaged)]",
+        test=f"{FETCHING}::test_an_answer_has_what_is_sound_here_and_leaves_out_the_rest",
+    ),
+    mutant(
+        "campaigns-with-a-hole",
+        "A member campaigns although it has lost an uncommitted entry.",
+        "a rule of raft/core/node.py: a leader can replicate each of its entries",
+        Node._may_campaign,
+        "self._hole > self.commit_index and",
+        "False and",
+        test="raft/core/test_holes.py::test_it_does_not_campaign_until_the_entry_is_mended[9]",
+    ),
+    mutant(
+        "damaged-entry-is-passed-over",
+        "The applier goes on behind an entry that it cannot read.",
+        "Raft §5.3: state machines apply the same entries in the same order",
+        Applier._committed,
+        "damage.indexes[0] - 1, APPLY_BYTES_MAX",
+        "damage.indexes[0] - 1, APPLY_BYTES_MAX) + self._storage.reader.read_entries(damage.indexes[-1] + 1, last, 1",
+        test="raft/engine/test_applier.py::test_entries_before_a_damaged_one_are_applied_and_it_is_waited_for",
+    ),
+    mutant(
+        "reader-waits-for-what-nobody-has",
+        "A reader is not told that no member has the entry.",
+        "raft/repair/repairer.py: a reader gets an answer at once if it is known that nobody has the entry",
+        Repairer.wait,
+        "and not self._is_left_locked(wanted)",
+        "",
+        test="raft/repair/test_repairer.py::test_a_reader_hears_at_once_that_nobody_has_the_entry_also_the_next_one",
+    ),
+)
