@@ -84,6 +84,9 @@ def timestamp(time: int) -> str:
     return f"{_second(seconds)}.{microseconds:06}Z"
 
 
+_SECOND_DIGITS = len("2026-11-23T10:00:00")
+
+
 @lru_cache(maxsize=1024)  # posts come many a second, pages span few
 def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:_SECOND_DIGITS]

@@ -74,6 +74,8 @@ class ImportProgress(NamedTuple):
     def with_next(self, id: int) -> "ImportProgress":
         """The progress once the next message was imported, with this Id."""
         number = self.messages + 1
-        if self.messages and self.id_of(self.messages) + 1 == id:
-            return ImportProgress(number, self.runs)
+        if self.runs:
+            first, first_id = self.runs[-1]
+            if id - first_id == number - first:
+                return ImportProgress(number, self.runs)
         return ImportProgress(number, (*self.runs, (number, id))[-RUNS_MAX:])
