@@ -4,6 +4,7 @@ Both are read from the log piece by piece while they are sent, so they may be of
 
 Rules.
 - An export has the messages that the room held when it began.  One that is removed meanwhile is left out.
+- Those that were pinned then have `"Pinned":true`, which no other answer has, so that an import can pin them again.
 - A client whose token is revoked, or who loses the room, gets no further piece.
 - Memory holds one piece, of at most PIECE_BYTES and GROUP_POSTS posts, so that clients that do not read cost little.
 - One piece is made at a time, over all exports of this process, followed by a rest as long as it took.  So exports take
@@ -26,6 +27,7 @@ from chat.state.machine import ChatState
 from chat.state.permissions import ANONYMOUS
 from chat.state.post_json import render_post
 from chat.state.room import Page, PageRequest
+from chat.state.room_views import pinned
 
 PIECE_POSTS = 200  # some 40 KB
 PIECE_BYTES = 64 * KIB  # a piece ends early once it has so many
@@ -45,15 +47,20 @@ def export(
         return state.page(room, ask, acting())
 
     now = page_of(PageRequest(limit=1))
-    return now.log_index, _pieces(page_of, replica, now.newest_id)
+    pins = state.ask(lambda tables: frozenset(pinned(found) if (found := tables.rooms.existing(room)) else ()))
+    return now.log_index, _pieces(page_of, replica, now.newest_id, pins)
 
 
-def _pieces(page_of: Callable[[PageRequest], Page], replica: Replica, newest_id: int) -> Iterator[bytes]:
+def _pieces(
+    page_of: Callable[[PageRequest], Page], replica: Replica, newest_id: int, pins: frozenset[int]
+) -> Iterator[bytes]:
     last_id = 0
     while last_id < newest_id:
         page, lines = _read(page_of, replica, PageRequest(PIECE_POSTS, after=last_id), newest_id)
         if not lines:
             return
+        for id in pins.intersection(range(page.first_id, page.last_id + 1)):
+            lines[id - page.first_id] = b'%b,"Pinned":true}' % lines[id - page.first_id][:-1]
         yield b"\n".join(lines) + b"\n"
         last_id = page.last_id
 

@@ -22,6 +22,7 @@ from raft.storage import disk, identity, recovery, segment
 from raft.storage.index_file import Indexes
 from raft.storage.log_store import Storage
 from tests.mutation.client_tls import CLIENT_TLS
+from tests.mutation.imports import IMPORTS
 from tests.mutation.missed import MISSED
 from tests.mutation.mutant import mutant
 from tests.mutation.older_copies import OLDER_COPIES
@@ -811,4 +812,6 @@ SIMULATED = (
     *ELECTIONS, *REPLICATION, *READS, *MEMBERSHIP, *STORAGE, *CLIENTS, *SNAPSHOTS, *ACCOUNTS, *CLOCKS, *FULL_DISKS,
     *LEAPS,
 )  # fmt: skip
-MUTANTS = (*SIMULATED, *OLDER_COPIES, *PEERS, *CLIENT_TLS, *MISSED, *PROMISES, *STATE_DIGEST, *REPAIRS)
+MUTANTS = (
+    *SIMULATED, *OLDER_COPIES, *PEERS, *CLIENT_TLS, *MISSED, *PROMISES, *STATE_DIGEST, *REPAIRS, *IMPORTS,
+)  # fmt: skip

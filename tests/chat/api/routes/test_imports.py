@@ -61,6 +61,7 @@ def test_messages_keep_their_author_their_time_and_what_became_of_them() -> None
     }  # fmt: skip
     assert (third["Deleted"], third["Message"]) == (True, "")
     assert [post["Id"] for post in shown(chat, "/rooms/general/pins")] == [2]
+    assert [post.get("Pinned") for post in exported(chat, "general")] == [None, True, None]
 
 
 def test_ids_go_on_in_a_room_that_has_messages_and_replies_follow_them() -> None:
@@ -215,13 +216,20 @@ def test_two_who_import_the_same_at_two_nodes_import_it_once() -> None:
     assert [post["Id"] for post in shown(chat)] == [1, 2]
 
 
+def test_a_node_that_lags_behind_asks_for_what_was_imported_elsewhere() -> None:
+    chat = room(ChatClient())
+    reads = chat.replica.reads
+    bring(chat, LINE)
+    assert chat.replica.reads == reads + 1
+
+
 names = st.sampled_from(["ann", "bob", 'a "\\', "é"])
 moments = st.integers(1, 1_700_000_000_000_000).map(timestamp)
 texts = st.text('ab "\\\n,:{}é', max_size=8)
 lines = st.fixed_dictionaries(
     {"User": names, "Message": texts.map(lambda text: f"x{text}"), "PostedAt": moments, "ClientId": names},
     optional={
-        "EditedAt": moments, "ReplyTo": st.integers(1, 8), "Deleted": st.just(True),
+        "EditedAt": moments, "ReplyTo": st.integers(1, 8), "Deleted": st.just(True), "Pinned": st.just(True),
         "Reactions": st.dictionaries(st.sampled_from("ab+"), st.lists(names, min_size=1, unique=True), min_size=1),
     },
 )  # fmt: skip
