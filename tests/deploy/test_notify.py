@@ -9,7 +9,10 @@ import pytest
 
 from chat.process.service_manager import VARIABLE, ServiceManager
 from tests.deploy.manager import Manager, manager
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, Forked
+
+# A node that looks often whether its status is another one.
+ATTENTIVE = Forked("import chat.process.service_manager; chat.process.service_manager.STATUS_LOOK_S = 0.05")
 
 
 def teller(listening: Manager) -> ServiceManager:
@@ -20,7 +23,7 @@ def test_a_node_is_ready_as_soon_as_it_listens_and_tells_whom_it_waits_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A node that waited for a majority could not be started first: its start would time out."""
-    with manager(tmp_path / "notify") as listening, Cluster(tmp_path, 3) as cluster:
+    with manager(tmp_path / "notify") as listening, Cluster(tmp_path, 3, command=ATTENTIVE) as cluster:
         monkeypatch.setenv(VARIABLE, listening.address)
         cluster.start(1)
         listening.wait("READY=1")

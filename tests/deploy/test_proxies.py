@@ -9,8 +9,9 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -20,10 +21,24 @@ from tests.support.cluster import ROOT, Cluster
 from tests.support.tools import absent, require
 from tests.support.waiting import wait_until
 
-ADDRESSES = {"nginx": "127.0.84.1", "haproxy": "127.0.84.2", "caddy": "127.0.84.3"}
 FILES = {"nginx": "nginx.conf", "haproxy": "haproxy.cfg", "caddy": "Caddyfile"}
 DEADLINE_S = 20
 PATH = "/chat"
+
+
+class Proxy(NamedTuple):
+    """A proxy of this machine: its program, and the path that it serves the chat under."""
+
+    name: str
+    path: str = ""
+
+    @property
+    def address(self) -> str:
+        """An address of its own, whose ports are all free."""
+        return f"127.0.{85 if self.path else 84}.{[*FILES].index(self.name) + 1}"
+
+
+PROXIES = [*map(Proxy, FILES)]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -55,10 +70,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield cluster
 
 
-def configuration(proxy: str, place: Path, ports: list[int], *, under_a_path: bool = False) -> str:
+def configuration(proxy: Proxy, place: Path, ports: list[int]) -> str:
     """The example, with this machine's addresses, ports and certificates in place of the written ones."""
-    text = (ROOT / "deploy" / FILES[proxy]).read_text()
-    if under_a_path:
+    text = (ROOT / "deploy" / FILES[proxy.name]).read_text()
+    if proxy.path:
         text = moved_under_a_path(text)
     for number, port in enumerate(ports, 1):
         text = text.replace(f"10.0.0.{number}:12380", f"127.0.0.1:{port}")
@@ -71,8 +86,8 @@ def configuration(proxy: str, place: Path, ports: list[int], *, under_a_path: bo
         ("/etc/raft-chat/ca.crt", certificates() / "ca.crt"),
     ):  # fmt: skip
         text = text.replace(written, str(real))
-    address = ADDRESSES[proxy]
-    match proxy:
+    address = proxy.address
+    match proxy.name:
         case "nginx":
             (place / "raft-chat.conf").write_text(re.sub(r"listen (\d+)", rf"listen {address}:\1", text))
             temporary = "".join(f"{kind}_temp_path {place}/{kind}; " for kind in
@@ -102,10 +117,10 @@ def moved_under_a_path(text: str) -> str:
 
 
 @contextmanager
-def running(proxy: str, place: Path, text: str, prefix: str = "") -> Iterator[None]:
+def running(proxy: Proxy, place: Path, text: str) -> Iterator[None]:
     """The proxy with this configuration, once its own check has found nothing."""
-    file = place / FILES[proxy]
-    if proxy == "nginx":
+    file = place / FILES[proxy.name]
+    if proxy.name == "nginx":
         file = place / "main.conf"
     file.write_text(text)
     check, run = {
@@ -114,7 +129,7 @@ def running(proxy: str, place: Path, text: str, prefix: str = "") -> Iterator[No
         "haproxy": (["haproxy", "-c", "-q", "-f", str(file)], ["haproxy", "-db", "-f", str(file)]),
         "caddy": (["caddy", "validate", "--adapter", "caddyfile", "--config", str(file)],
                   ["caddy", "run", "--adapter", "caddyfile", "--config", str(file)]),
-    }[proxy]  # fmt: skip
+    }[proxy.name]  # fmt: skip
     environment = {**os.environ, "XDG_DATA_HOME": str(place), "XDG_CONFIG_HOME": str(place)}
     done = subprocess.run(check, env=environment, capture_output=True, text=True, timeout=DEADLINE_S)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -124,46 +139,46 @@ def running(proxy: str, place: Path, text: str, prefix: str = "") -> Iterator[No
 
         def passes_on() -> bool:
             assert process.poll() is None, (place / "output").read_text()
-            return get(proxy, f"{prefix}/livez")[0] == 200
+            return get(proxy, "/livez")[0] == 200
 
-        wait_until(passes_on, DEADLINE_S, f"{proxy} passes requests on")
+        wait_until(passes_on, DEADLINE_S, f"{proxy.name} passes requests on")
         yield
     finally:
         # Caddy would wait for its streams to end; nginx ends at once, but only in order with its workers.
-        process.send_signal(signal.SIGTERM if proxy == "nginx" else signal.SIGKILL)
+        process.send_signal(signal.SIGTERM if proxy.name == "nginx" else signal.SIGKILL)
         process.wait(DEADLINE_S)
 
 
-def connect(proxy: str, port: int = 443) -> socket.socket:
+def connect(proxy: Proxy, port: int = 443) -> socket.socket:
     """A connection as a browser makes it that was told https://chat.example."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    plain = socket.create_connection((ADDRESSES[proxy], port), DEADLINE_S)
+    plain = socket.create_connection((proxy.address, port), DEADLINE_S)
     return context.wrap_socket(plain, server_hostname=NAME) if port == 443 else plain
 
 
-def exchange(proxy: str, method: str, path: str, body: object = None, port: int = 443) -> http.client.HTTPResponse:
+def exchange(proxy: Proxy, method: str, path: str, body: object = None, port: int = 443) -> http.client.HTTPResponse:
     text = "" if body is None else json.dumps(body)
-    head = f"{method} {path} HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n"
+    lines = (f"{method} {proxy.path}{path} HTTP/1.1", f"Host: {NAME}", f"Content-Length: {len(text)}")
     connection = connect(proxy, port)
-    connection.sendall((head + text).encode())
+    connection.sendall("\r\n".join((*lines, "Connection: close", "", text)).encode())
     answer = http.client.HTTPResponse(connection)
     connection.close()  # with the answer
     answer.begin()
     return answer
 
 
-def get(proxy: str, path: str) -> tuple[int, bytes]:
+def get(proxy: Proxy, path: str) -> tuple[int, bytes]:
     with exchange(proxy, "GET", path) as answer:
         return answer.status, answer.read()
 
 
 @contextmanager
-def stream(proxy: str, path: str, *headers: str) -> Iterator[socket.socket]:
+def stream(proxy: Proxy, path: str, *headers: str) -> Iterator[socket.socket]:
     """A connection that stays open, once its request is sent."""
     with connect(proxy) as connection:
-        lines = (f"GET {path} HTTP/1.1", f"Host: {NAME}", f"Origin: https://{NAME}", *headers)
+        lines = (f"GET {proxy.path}{path} HTTP/1.1", f"Host: {NAME}", f"Origin: https://{NAME}", *headers)
         connection.sendall("\r\n".join((*lines, "", "")).encode())
         yield connection
 
@@ -182,23 +197,42 @@ WEBSOCKET = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version
              "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==")  # fmt: skip
 
 
-@pytest.mark.parametrize("proxy", FILES)
-def test_an_example_of_a_proxy_passes_on_all_that_the_chat_needs(proxy: str, cluster: Cluster, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def proxies(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """All three proxies, in front of the same nodes."""
     ports = [node.port for node in cluster.nodes.values()]
-    with running(proxy, tmp_path, configuration(proxy, tmp_path, ports)):
-        check_chat(proxy, "")
-        with exchange(proxy, "GET", "/rooms?limit=1", port=80) as redirected:
-            assert (redirected.status, redirected.headers["Location"]) == (308, f"https://{NAME}/rooms?limit=1")
-        check_a_node_that_goes(proxy, cluster)
+    with ExitStack() as stack:
+        for proxy in PROXIES:
+            place = tmp_path_factory.mktemp(proxy.name)
+            stack.enter_context(running(proxy, place, configuration(proxy, place, ports)))
+        yield
 
 
-@pytest.mark.parametrize("proxy", FILES)
+@pytest.mark.usefixtures("proxies")
+@pytest.mark.parametrize("proxy", PROXIES, ids=FILES)
+def test_an_example_of_a_proxy_passes_on_all_that_the_chat_needs(proxy: Proxy) -> None:
+    check_chat(proxy)
+    with exchange(proxy, "GET", "/rooms?limit=1", port=80) as redirected:
+        assert (redirected.status, redirected.headers["Location"]) == (308, f"https://{NAME}/rooms?limit=1")
+
+
+@pytest.mark.usefixtures("proxies")
+def test_no_read_fails_behind_any_proxy_while_a_node_ends_in_order_and_is_started_again(cluster: Cluster) -> None:
+    cluster.nodes[3].signal(signal.SIGTERM)
+    assert cluster.nodes[3].wait_exit() == 0
+    for proxy in PROXIES:
+        assert {get(proxy, "/rooms/general?limit=1")[0] for _ in range(12)} == {200}, proxy
+    cluster.start(3)
+    wait_until(lambda: is_ready(cluster.nodes[3].port) or None, DEADLINE_S, "it is back")
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_an_example_serves_the_chat_under_a_path_as_its_comment_says(
-    proxy: str, under_a_path: Cluster, tmp_path: Path
+    name: str, under_a_path: Cluster, tmp_path: Path
 ) -> None:
-    text = configuration(proxy, tmp_path, [under_a_path.nodes[1].port] * 3, under_a_path=True)
-    with running(proxy, tmp_path, text, PATH):
-        check_chat(proxy, PATH)
+    proxy = Proxy(name, PATH)
+    with running(proxy, tmp_path, configuration(proxy, tmp_path, [under_a_path.nodes[1].port] * 3)):
+        check_chat(proxy)
 
 
 @pytest.fixture(scope="module")
@@ -207,24 +241,16 @@ def under_a_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield cluster
 
 
-def check_chat(proxy: str, prefix: str) -> None:
+def check_chat(proxy: Proxy) -> None:
     """The page, a post, a websocket and events that are passed on while their stream is open."""
-    status, page = get(proxy, f"{prefix}/")
+    status, page = get(proxy, "/")
     assert status == 200 and b"<title>" in page
-    with stream(proxy, f"{prefix}/ws", *WEBSOCKET) as websocket, stream(proxy, f"{prefix}/events") as events:
+    with stream(proxy, "/ws", *WEBSOCKET) as websocket, stream(proxy, "/events") as events:
         assert b" 101 " in wait_bytes(websocket, b"\r\n\r\n")
         wait_bytes(events, b"\r\n\r\n")
-        with exchange(proxy, "POST", f"{prefix}/rooms/{proxy}", {"Message": "hello", "User": "ann"}) as posted:
+        room = f"/rooms/{proxy.name}"
+        with exchange(proxy, "POST", room, {"Message": "hello", "User": "ann"}) as posted:
             assert posted.status == 201
-            assert posted.headers["Location"].startswith(f"{prefix}/rooms/{proxy}/messages/")
+            assert posted.headers["Location"].startswith(f"{proxy.path}{room}/messages/")
         wait_bytes(websocket, b"hello")
         wait_bytes(events, b"hello")
-
-
-def check_a_node_that_goes(proxy: str, cluster: Cluster) -> None:
-    """No read fails while one node ends in order, and is started again."""
-    cluster.nodes[3].signal(signal.SIGTERM)
-    assert cluster.nodes[3].wait_exit() == 0
-    assert {get(proxy, f"/rooms/{proxy}?limit=1")[0] for _ in range(12)} == {200}
-    cluster.start(3)
-    wait_until(lambda: is_ready(cluster.nodes[3].port) or None, DEADLINE_S, "it is back")

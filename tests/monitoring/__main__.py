@@ -19,7 +19,7 @@ def queries(directory: Path, seconds: float) -> int:
     """Every query of the dashboard and of the alerts, asked of a Prometheus that has scraped for so long."""
     with (
         readiness.scene(directory) as scene,
-        prometheus.running(directory, scene.places, scene.token, 1) as found,
+        prometheus.running(directory, scene.places, scene.token, 1_000) as found,
         traffic(scene.places),
     ):
         threading.Event().wait(seconds)

@@ -23,7 +23,7 @@ JOB = "raft-chat"
 Query = tuple[str, str]  # where it stands, and its expression
 
 _CONFIGURATION = """\
-global: {{scrape_interval: {interval_s}s, evaluation_interval: {interval_s}s}}
+global: {{scrape_interval: {interval_ms}ms, scrape_timeout: {interval_ms}ms, evaluation_interval: {interval_ms}ms}}
 rule_files: ["{rules}"]
 scrape_configs:
   - job_name: {job}
@@ -62,13 +62,13 @@ class Prometheus:
 
 
 @contextmanager
-def running(directory: Path, places: Sequence[Place], token: Path, interval_s: int) -> Iterator[Prometheus]:
+def running(directory: Path, places: Sequence[Place], token: Path, interval_ms: int) -> Iterator[Prometheus]:
     """A Prometheus that scrapes these nodes with the metrics token; it has answered once when this returns."""
     port = Port()
     targets = json.dumps([f"{host}:{number}" for host, number in places])
     file = directory / "prometheus.yml"
     rules = MONITORING / "alerts.yml"
-    file.write_text(_CONFIGURATION.format(interval_s=interval_s, rules=rules, job=JOB, targets=targets, token=token))
+    file.write_text(_CONFIGURATION.format(interval_ms=interval_ms, rules=rules, job=JOB, targets=targets, token=token))
     log = directory / "prometheus.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -18,7 +18,8 @@ from tests.support.cluster import NodeProcess
 from tests.support.tools import absent, require
 from tests.support.waiting import wait_until
 
-RANGE_S = 10  # of the dashboard's rates: two scrapes, a second apart, suffice
+RANGE_S = 10  # of the dashboard's rates: two scrapes suffice
+SCRAPE_MS = 400
 DATA_S = 20.0  # for a second scrape, on a busy machine
 LATE_S = 0.5  # of a node that does not get the processor
 AGAIN_S = 8.0  # until all are ready again; mostly a second after the fault is over
@@ -62,7 +63,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 def scraping(nodes: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A Prometheus, started long before it is asked: it begins to scrape five seconds later."""
     require(absent("prometheus"))
-    with prometheus.running(tmp_path_factory.mktemp("prometheus"), nodes.places, nodes.token, 1) as found:
+    with prometheus.running(tmp_path_factory.mktemp("prometheus"), nodes.places, nodes.token, SCRAPE_MS) as found:
         yield found
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from chat.logs import access_log, request_log
-from chat.logs.access_log import QUEUE_MAX, AccessLog
+from chat.logs.access_log import AccessLog
 from chat.logs.answered import Answered
 from chat.logs.request_log import HEADER, RequestLog
 from tests.chat.chat_client import GENERAL, Clock
@@ -23,6 +23,12 @@ ENTRY = Answered(
     1_795_428_000.123456, "POST", "/rooms/{room}", 201, "", 183, 0.0123456, 'ann "b"', 3, "10.0.0.7", "abc"
 )
 DEADLINE_S = 10.0
+QUEUE_MAX = 100  # lines
+
+
+@pytest.fixture(autouse=True)
+def _short_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_log, "QUEUE_MAX", QUEUE_MAX)
 
 
 @pytest.fixture

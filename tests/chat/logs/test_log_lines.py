@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from chat.logs import log_lines
 from chat.logs.log_fields import fields
 from chat.logs.log_lines import JsonFormatter, LineFormatter
+from tests.support.cluster import Cluster
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -89,12 +90,15 @@ def test_the_error_that_ends_a_thread_is_a_line_in_json() -> None:
 
 
 def test_a_refused_start_is_a_line_of_the_chosen_format(tmp_path: Path) -> None:
-    (tmp_path / "data").write_text("no directory")
-    for form in log_lines.FORMATS:
-        command = [sys.executable, "raft_chat.py", "--data-dir", str(tmp_path / "data"), "--log-format", form]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 1
-        (line,) = done.stderr.splitlines()
-        if form == "json":
-            line = json.loads(line)["message"]
-        assert str(tmp_path / "data") in line
+    place = tmp_path / "data"
+    place.write_text("no directory")
+    with Cluster(tmp_path, 1) as cluster:
+        node = cluster.nodes[1]
+        for form in log_lines.FORMATS:
+            node.log_file.unlink(missing_ok=True)
+            node.start("--data-dir", str(place), "--log-format", form)
+            assert node.wait_exit() == 1
+            (line,) = node.log().splitlines()
+            if form == "json":
+                line = json.loads(line)["message"]
+            assert str(place) in line
