@@ -86,15 +86,23 @@ class _Examination:
         return ""
 
     def _restore(self, log: RecoveredLog, facts: Facts) -> None:
-        """Bring the machine to the committed state.  Raises StartRefused."""
+        """Bring the machine to the committed state.  Raises StartRefused.
+
+        If an entry is damaged that is needed for it, a node starts, and waits until another member gives it the entry.
+        """
         up_to = log.hard_state.commit_index
         if not up_to:
             return
         try:
             LogPrefix(self._disk, self._data_dir, up_to, self._machine, lambda: None, log=log)
+        except CorruptLog as damage:
+            if not damage.indexes:
+                raise
+            facts["WaitsFor"] = list(damage.indexes)
         except (InvalidMessage, LookupError) as error:
             raise StartRefused(f"the state at index {up_to} cannot be read: {error}") from error
-        facts["Applied"] = up_to
+        else:
+            facts["Applied"] = up_to
 
     def _note(self, damage: CorruptLog) -> None:
         what = str(damage).removeprefix(f"{damage.file}: ").partition(f" at byte {damage.offset}")[0]
@@ -186,6 +194,7 @@ def _of_log(log: RecoveredLog) -> Facts:
         "Term": state.current_term,
         "VotedFor": state.voted_for,
         "Entries": log.positions.entry_count,
+        "Holes": sorted(log.holes),
         "Snapshot": {"File": base.name, "Index": base.meta.index, "Term": base.meta.term} if base else None,
     }
 

@@ -22,6 +22,7 @@ from raft.storage import disk, identity, recovery, segment
 from raft.storage.index_file import Indexes
 from raft.storage.log_store import Storage
 from tests.mutation.client_tls import CLIENT_TLS
+from tests.mutation.files import FILES
 from tests.mutation.imports import IMPORTS
 from tests.mutation.missed import MISSED
 from tests.mutation.mutant import mutant
@@ -813,5 +814,5 @@ SIMULATED = (
     *LEAPS,
 )  # fmt: skip
 MUTANTS = (
-    *SIMULATED, *OLDER_COPIES, *PEERS, *CLIENT_TLS, *MISSED, *PROMISES, *STATE_DIGEST, *REPAIRS, *IMPORTS,
+    *SIMULATED, *OLDER_COPIES, *PEERS, *CLIENT_TLS, *MISSED, *PROMISES, *STATE_DIGEST, *REPAIRS, *IMPORTS, *FILES,
 )  # fmt: skip

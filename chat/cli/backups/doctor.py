@@ -127,6 +127,12 @@ def _verdict(facts: Facts) -> Iterator[str]:
             yield f"  So it is in {len(place['Gaps']) - PLACES_MAX:,} more places; --json has all."
         if place["Indexes"]:
             yield f"  {_count(len(place['Indexes']), 'entry')} lost there: index {_ranges(place['Indexes'])}."
+    if facts.get("Holes"):
+        count = _count(len(facts["Holes"]), "entry")
+        yield f"A node that starts here asks the other members for {count}: index {_ranges(facts['Holes'])}."
+    if facts.get("WaitsFor"):
+        awaited = _ranges(facts["WaitsFor"])
+        yield f"A node that starts here serves no messages before it has index {awaited} from another member."
     if not facts["Refusal"]:
         yield "A start would begin."
     else:

@@ -275,6 +275,19 @@ def test_the_entries_that_are_lost_in_a_file_are_named(
     assert any(line.startswith(words) for line in doctor.lines(directory, 1))
 
 
+def test_an_entry_that_a_start_has_to_apply_and_lacks_is_named(directory: Path, doctor: Doctor) -> None:
+    """The start begins, because it trusts the index of the file, and waits for the entry."""
+    for checkpoint in [*directory.glob("checkpoint-*.jsonl")]:
+        checkpoint.unlink()
+    name, offset = flipped_in_a_sealed_segment(directory)
+    index = int(re.match(rb'[0-9a-f]{8} \{"index":([0-9]+)', (directory / name).read_bytes()[offset:])[1])  # type: ignore[index]
+    facts = doctor.facts(directory, 1)
+    assert facts["Refusal"] is None and start_says(directory) is None
+    assert facts["WaitsFor"] == [index] and "Applied" not in facts
+    lines = doctor.lines(directory, 1)
+    assert f"A node that starts here serves no messages before it has index {index} from another member." in lines
+
+
 def is_intact(path: Path, index: int) -> bool:
     """Return whether the line of this entry is in the file as it was written."""
     lines = [line for line in path.read_bytes().splitlines(keepends=True) if b'{"index":%d,' % index in line]
