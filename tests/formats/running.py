@@ -39,7 +39,7 @@ class Running:
 
 
 @contextmanager
-def running(data_dir: Path, level: int = LEVEL) -> Iterator[Running]:
+def running(data_dir: Path, level: int = LEVEL, segment_bytes: int = SEGMENT_BYTES) -> Iterator[Running]:
     """Start on a directory, which is made if it is missing, as a sole voter of this level; and stop."""
     disk = RealDisk()
     lock = lock_directory(disk, data_dir)
@@ -47,7 +47,7 @@ def running(data_dir: Path, level: int = LEVEL) -> Iterator[Running]:
     if not identity.founders:
         identity = replace(identity, founders={ID: Founder(URL, identity.incarnation, "", level)})
         save(disk, data_dir, identity)
-    storage = Storage.open(disk, data_dir, identity.cluster_id, must_exist=False, segment_bytes=SEGMENT_BYTES)
+    storage = Storage.open(disk, data_dir, identity.cluster_id, must_exist=False, segment_bytes=segment_bytes)
     # As one of several it does not wait for those that may know of later starts of its directory.
     identity = settle(disk, data_dir, identity, alone=False, moved=True)
     state, failures = ChatState(), list[str]()
