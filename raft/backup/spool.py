@@ -257,4 +257,7 @@ class Backups:
 
 def _damaged(said: dict[str, object]) -> CorruptLog:
     """Return the error for the damage that a child has found."""
-    return CorruptLog(str(said["file"]), int(str(said["offset"])), "a record is damaged, so no backup is made,", ADVICE)
+    indexes = said.get("indexes")
+    assert isinstance(indexes, list)
+    what = "a record is damaged, so no backup is made,"
+    return CorruptLog(str(said["file"]), int(str(said["offset"])), what, ADVICE, tuple(map(int, indexes)))

@@ -67,8 +67,8 @@ def main(arguments: Sequence[str], new_machine: Callable[[], StateMachine], prog
             program=program, made_at=made_at, generation=generation, pause=pauses(data_dir, SPARE_BYTES),
         )  # fmt: skip
     except CorruptLog as damage:
-        indexes = list(getattr(damage, "indexes", ()))
-        sys.stdout.write(json.dumps({"file": damage.file, "offset": damage.offset, "indexes": indexes}))
+        said = {"file": damage.file, "offset": damage.offset, "indexes": list(damage.indexes)}
+        sys.stdout.write(json.dumps(said))
         return 0
     except (RaftError, OSError, LookupError) as error:
         sys.stderr.write(f"{error}\n")

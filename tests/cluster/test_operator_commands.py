@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -32,7 +33,11 @@ def command(*arguments: str) -> tuple[int, str, str]:
     """Run a command in this process, which is sooner; its exit code, stdout and stderr."""
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     try:
-        with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as error:
+        with (
+            redirect_stdout(io.StringIO()) as out,
+            redirect_stderr(io.StringIO()) as error,
+            patch("os.nice"),  # it would be for this process
+        ):
             code = raft_chat.main(arguments)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

@@ -21,6 +21,7 @@ from raft.engine.state_machine import Replicated
 from raft.storage import disk, identity, recovery, segment
 from raft.storage.index_file import Indexes
 from raft.storage.log_store import Storage
+from tests.mutation.backups import BACKUPS
 from tests.mutation.client_tls import CLIENT_TLS
 from tests.mutation.files import FILES
 from tests.mutation.imports import IMPORTS
@@ -814,5 +815,6 @@ SIMULATED = (
     *LEAPS,
 )  # fmt: skip
 MUTANTS = (
-    *SIMULATED, *OLDER_COPIES, *PEERS, *CLIENT_TLS, *MISSED, *PROMISES, *STATE_DIGEST, *REPAIRS, *IMPORTS, *FILES,
+    *SIMULATED, *OLDER_COPIES, *PEERS, *CLIENT_TLS, *MISSED, *PROMISES, *BACKUPS, *STATE_DIGEST, *REPAIRS, *IMPORTS,
+    *FILES,
 )  # fmt: skip

@@ -68,7 +68,7 @@ def download(request: Request) -> Response:
 
 def _allowed(request: Request, *, is_stale: bool) -> Actor:
     """Return who asks.  Raises Problem: 401, 403, 503."""
-    if not is_stale:
+    if not is_stale or request.replica.is_set_aside:  # a state that differs is never copied: this raises
         request.catch_up()
     authenticator = request.services.authenticator
     actor = authenticator.authenticate_admin(request.environ)

@@ -5,6 +5,7 @@ An older one is removed only after a newer one is whole.  Nothing is transferred
 """
 
 import argparse
+import os
 import re
 import sys
 import time
@@ -20,6 +21,7 @@ from chat.cli.node_client import CommandFailed, NodeClient, add_node, open_clien
 from raft.backup.report import BackupHeader, BackupInvalid
 
 STDOUT = "-"
+NICENESS = 19  # a backup can wait; a node on this machine cannot
 KEEP_DEFAULT = 14
 KEEP_MAX = 10_000
 EVERY_S_MIN, EVERY_S_MAX = 1, 366 * 86_400
@@ -55,6 +57,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str], tools: Backup
     if every_s and given.output == STDOUT:
         parser.error("--every needs a directory as --output")
     client = open_client(given)
+    os.nice(NICENESS)
     try:
         if given.output == STDOUT:
             _to_stdout(client, tools, given)

@@ -1,6 +1,7 @@
 """Backup files: what they hold, and that nothing but a whole one is taken for a backup."""
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,8 @@ def is_refused(checked: BackupCheck, *pieces: bytes) -> bool:
 
 
 def test_a_backup_that_ends_early_is_refused_at_the_byte_where_it_ends(large: bytes) -> None:
-    for end in (0, 1, 50, 300, len(large) // 2, len(large) - 1):
+    last_line = large[:-1].rindex(b"\n") + 1
+    for end in (0, 1, 50, 300, len(large) // 2, large.index(b"\n", len(large) // 2) + 1, last_line, len(large) - 1):
         refused = refusal(large[:end])
         assert refused.offset <= end
         assert "ends early" in str(refused) or "damaged" in str(refused)
@@ -142,6 +144,22 @@ def test_two_backups_are_not_mixed(tmp_path: Path) -> None:
     first, second = (backup_of(make(tmp_path / str(index)), index).read_bytes() for index in (40, 60))
     mixed = first[: first.index(b"\n") + 1] + second[second.index(b"\n") + 1 :]
     assert "header" in str(refusal(mixed)) or "first line" in str(refusal(mixed))
+
+
+def test_a_first_line_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    whole = backup_of(tmp_path).read_bytes()
+    first, rest = whole[: whole.index(b"\n") + 1], whole[whole.index(b"\n") + 1 :]
+    header = backup_file.decode_header(first)
+    assert check_of(backup_file.encode_header(header) + rest)
+    for other in (replace(header, cluster_id="bb"), replace(header, term=2), replace(header, time=7)):
+        assert "first line" in str(refusal(backup_file.encode_header(other) + rest))
+
+
+def check_of(data: bytes) -> BackupCheck:
+    checked = BackupCheck()
+    checked.feed(data)
+    checked.finish()
+    return checked
 
 
 def make(directory: Path) -> Path:

@@ -176,7 +176,7 @@ def test_damage_is_told_with_its_place_and_nothing_is_kept(member: Member) -> No
     member.children.run_one = lambda: json.dumps({"file": "/x/log-1", "offset": 17, "indexes": [4]})
     with pytest.raises(CorruptLog) as damage:
         member.opened()
-    assert (damage.value.file, damage.value.offset) == ("/x/log-1", 17)
+    assert (damage.value.file, damage.value.offset, damage.value.indexes) == ("/x/log-1", 17, (4,))
     assert len(member.children.asked) == 1
     assert names(member) == []
 

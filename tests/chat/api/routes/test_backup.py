@@ -159,6 +159,8 @@ def test_a_node_without_a_majority_gives_its_own_state_only_where_that_is_asked_
     client.replica.unavailable = True
     assert code(client.get("/backup", **LOCAL)) == (503, "unavailable")
     assert client.get("/backup?consistency=stale", **LOCAL).status_code == 200
+    client.replica.is_set_aside = True  # its state differs
+    assert code(client.get("/backup?consistency=stale", **LOCAL)) == (503, "unavailable")
 
 
 @pytest.mark.parametrize("query", ["wait=x", "wait=-1", "index=0", "consistency=new", "wait=1&wait=2"])

@@ -1,0 +1,231 @@
+"""`raft-chat backup`: transfers that break, resume and begin anew, and the service with --every."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chat.cli.backups import backup, transfer
+from chat.cli.backups.tools import BackupTools
+from chat.cli.node_client import CommandFailed
+from raft.backup.backup_file import BackupCheck, header_of
+from raft.backup.writer import write_backup
+from tests.raft.compaction.test_compactor import DISK, some_log, store
+from tests.raft.words import Words
+
+TOOLS = BackupTools(BackupCheck, header_of, *[lambda *_: None] * 3)  # type: ignore[arg-type]
+
+
+class Server:
+    """A node that answers GET /backup as its script says: one item for each request, the last one again and again."""
+
+    def __init__(self, script: list[Callable[["Server", Any], None]]) -> None:
+        self.script = script
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                step = server.script[min(len(server.asked), len(server.script) - 1)]
+                server.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+                step(server, self)
+                self.close_connection = True
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+
+    @contextmanager
+    def running(self) -> Iterator["Server"]:
+        thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._http.shutdown()
+            self._http.server_close()
+            thread.join()
+
+
+def sends(
+    data: bytes, tag: str = "7-aa", upto: int | None = None, first: int = 0
+) -> Callable[[Server, BaseHTTPRequestHandler], None]:
+    """Answer with a backup, from byte `first` on; break off before byte `upto`."""
+
+    def answer(_: Server, request: BaseHTTPRequestHandler) -> None:
+        request.send_response(206 if first else 200)
+        request.send_header("ETag", f'"{tag}"')
+        request.send_header("Content-Length", str(len(data) - first))
+        if first:
+            request.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
+        request.end_headers()
+        request.wfile.write(data[first:upto])
+
+    return answer
+
+
+def refuses(status: int, code: str, **members: object) -> Callable[[Server, BaseHTTPRequestHandler], None]:
+    def answer(_: Server, request: BaseHTTPRequestHandler) -> None:
+        body = json.dumps({"code": code, "detail": f"{code} in words", **members}).encode()
+        request.send_response(status)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    return answer
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    directory = tmp_path_factory.mktemp("log")
+    store(directory, some_log())
+    write_backup(DISK, directory, directory / "b", 60, Words(), program="1", made_at="2026-11-30T22:00:00Z")
+    return (directory / "b").read_bytes()
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "RETRY_S", 0.0)
+    monkeypatch.setattr("os.nice", lambda _: 0)
+
+
+def run(server: Server, output: Path | str, *more: str, urls: str = "") -> int:
+    return backup.main(["--from", urls or server.url, "--output", str(output), *more], {}, TOOLS)
+
+
+def left(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_a_transfer_that_breaks_goes_on_where_it_broke(tmp_path: Path, content: bytes) -> None:
+    with Server(
+        [sends(content, upto=500), sends(content, first=500, upto=900), sends(content, first=900)]
+    ).running() as node:
+        assert run(node, tmp_path / "b") == 0
+    assert (tmp_path / "b").read_bytes() == content
+    assert left(tmp_path) == ["b"]
+    assert [headers.get("range") for _, headers in node.asked] == [None, "bytes=500-", "bytes=900-"]
+    assert {headers.get("if-range") for _, headers in node.asked[1:]} == {'"7-aa"'}
+
+
+def test_a_later_run_goes_on_with_what_an_earlier_one_got(
+    tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Server([sends(content, upto=500), refuses(503, "unavailable")]).running() as node:
+        with pytest.raises(CommandFailed, match="unavailable in words"):
+            run(node, tmp_path / "b")
+        assert left(tmp_path) == ["b.part", "b.part.json"]
+        node.script.append(sends(content, first=500))
+        node.asked.append(("", {}))
+        assert run(node, tmp_path / "b") == 0
+    assert (tmp_path / "b").read_bytes() == content
+    assert "going on after 500 bytes" in capsys.readouterr().err
+
+
+def test_another_backup_begins_anew_and_that_is_said(
+    tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Server([sends(content, upto=500), sends(content, "8-bb")]).running() as node:
+        assert run(node, tmp_path / "b") == 0
+    assert (tmp_path / "b").read_bytes() == content
+    assert "another backup by now: beginning anew" in capsys.readouterr().err
+
+
+def test_a_part_that_is_damaged_or_of_nobody_knows_what_is_begun_anew(tmp_path: Path, content: bytes) -> None:
+    for part, note in ((b"rubbish\n", '{"Url":"URL","Tag":"7-aa"}'), (content[:300], ""), (content[:300], "no JSON")):
+        with Server([sends(content)]).running() as node:
+            (tmp_path / "b.part").write_bytes(part)
+            (tmp_path / "b.part.json").write_text(note.replace("URL", node.url))
+            assert run(node, tmp_path / "b") == 0
+        assert (tmp_path / "b").read_bytes() == content
+        assert left(tmp_path) == ["b"]
+
+
+def test_a_backup_that_comes_damaged_is_not_kept(tmp_path: Path, content: bytes) -> None:
+    damaged = bytearray(content)
+    damaged[700] ^= 1
+    with Server([sends(bytes(damaged))]).running() as node, pytest.raises(CommandFailed, match="no sound backup"):
+        run(node, tmp_path / "b")
+    assert left(tmp_path) == []
+
+
+def test_a_file_that_was_there_stays_until_the_new_one_is_whole(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "b").write_text("the one before")
+    with Server([sends(content, upto=500), refuses(503, "unavailable")]).running() as node:
+        with pytest.raises(CommandFailed):
+            run(node, tmp_path / "b")
+        assert (tmp_path / "b").read_text() == "the one before"
+
+
+def test_while_the_node_makes_it_the_command_asks_again_by_the_index(tmp_path: Path, content: bytes) -> None:
+    making = refuses(503, "backup_in_progress", Index=60)
+    with Server([making, making, sends(content)]).running() as node:
+        assert run(node, tmp_path / "b") == 0
+    assert [path for path, _ in node.asked] == ["/backup?wait=20", *["/backup?wait=20&index=60"] * 2]
+
+
+def test_a_node_that_cannot_is_passed_over_and_a_refusal_is_final(tmp_path: Path, content: bytes) -> None:
+    with Server([refuses(503, "unavailable")]).running() as first, Server([sends(content)]).running() as second:
+        assert run(first, tmp_path / "b", urls=f"http://127.0.0.1:1,{first.url},{second.url}") == 0
+    with (
+        Server([refuses(403, "forbidden")]).running() as first,
+        Server([sends(content)]).running() as second,
+        pytest.raises(CommandFailed, match="forbidden in words"),
+    ):
+        run(first, tmp_path / "c", urls=f"{first.url},{second.url}")
+    assert left(tmp_path) == ["b"]
+
+
+def test_a_directory_keeps_the_newest_and_asks_only_for_what_changed(
+    tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for day in ("01", "02", "03"):
+        (tmp_path / f"raft-chat-202610{day}T000000Z-000000000000009.backup").write_bytes(content)
+    (tmp_path / "mine").touch()
+    with Server([sends(content), refuses(304, "")]).running() as node:
+        assert run(node, tmp_path, "--keep", "2") == 0
+        new = "raft-chat-20261130T220000Z-000000000000060.backup"
+        assert left(tmp_path) == ["mine", "raft-chat-20261003T000000Z-000000000000009.backup", new]
+        assert node.asked[0][1]["if-none-match"] == 'W/"aa-60"'
+        assert run(node, tmp_path, "--keep", "2") == 0
+    assert f"nothing has changed since {tmp_path / new}" in capsys.readouterr().out
+    assert len(left(tmp_path)) == 3
+
+
+def test_the_service_goes_on_after_a_failure(
+    tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+
+    class Ended(Exception):
+        pass
+
+    def wait(_: object, seconds: float) -> None:
+        waited.append(round(seconds))
+        if len(waited) == 4:
+            raise Ended
+
+    monkeypatch.setattr(backup, "Event", lambda: type("Never", (), {"wait": wait})())
+    script = [refuses(503, "unavailable"), sends(content), refuses(304, "")]
+    with Server(script).running() as node, pytest.raises(Ended):
+        run(node, tmp_path, "--every", "6h")
+    assert waited == [0, 300, 6 * 3600, 6 * 3600]
+    said = capsys.readouterr()
+    assert "unavailable in words Next try in 300 s" in said.err
+    assert "a backup of index 60" in said.out and "nothing has changed" in said.out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--every", "6"], ["--every", "0s"], ["--every", "x"], ["--keep", "0"], ["--every", "1h", "--output", "-"]],
+)
+def test_malformed_options_are_refused(options: list[str], tmp_path: Path) -> None:
+    with pytest.raises(CommandFailed.__bases__[0]):
+        backup.main(["--from", "http://127.0.0.1:1", "--output", str(tmp_path), *options], {}, TOOLS)
