@@ -10,19 +10,20 @@ Rules.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
 from threading import Lock
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from chat.commands import Actor
 from chat.commands.imports import ImportedPost, ImportPost, Reactions
 from chat.errors import Problem, invalid, problem, problem_of_refusal, unavailable
 from chat.replica import Replica
 from chat.services import validation
-from chat.services.proposals import check_level, propose
+from chat.services.proposals import check_level, propose, unanswered
 from chat.state.apply.imports import find_progress
 from chat.state.apply.posts import EMOJI_MAX, REACTIONS_MAX
 from chat.state.results import Posted, Refusal, Success
@@ -31,6 +32,7 @@ from chat.state.tables import StateReader
 
 WINDOW = 200  # messages: a round to a majority costs what many of them cost, and a post behind them waits 20 ms
 LINES_MAX = 400  # of a request, which are checked in one go: 10 ms
+TURN_S = 5.0  # that a request waits for another import's: each of those takes a tenth of a second
 AHEAD_S = 300  # that a message may be later than this node's clock: clocks of nodes differ
 
 _KNOWN = (
@@ -41,7 +43,17 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
-WaitFor = Callable[[Callable[[Callable[[object], None]], None]], object]
+T = TypeVar("T")
+
+
+class Caller(Protocol):
+    """The request on whose thread an import runs (`chat.api.request.Request`)."""
+
+    def off_cpu(self) -> AbstractContextManager[object]:
+        """Wait in this context: the processor is for others meanwhile."""
+
+    def wait_for(self, start: Callable[[Callable[[T], None]], None], late: Problem) -> T:
+        """Call `start` with a callback, and block until that is called with a result.  Raises `late` if it never is."""
 
 
 class Line(NamedTuple):
@@ -178,17 +190,19 @@ def run(
     actor: Actor,
     target: Target,
     lines: Sequence[Line],
-    wait_for: WaitFor,
+    caller: Caller,
 ) -> Imported:
     """Import the lines that are not imported yet; return once they are committed and applied here.
 
-    The state has to hold all that was acknowledged before.  `wait_for` calls its argument with a callback, and blocks
-    until that is called with a result, which it returns.  Raises Problem; then some of the first lines may be imported.
+    The state has to hold all that was acknowledged before.  Raises Problem; then some of the first lines may be
+    imported.
     """
-    if not _under_way.acquire(blocking=False):
-        raise unavailable("another import is under way at this node")
+    with caller.off_cpu():
+        has_turn = _under_way.acquire(timeout=TURN_S)
+    if not has_turn:
+        raise unavailable("other imports are under way at this node")
     try:
-        return _run(replica, state, actor, target, lines, wait_for)
+        return _run(replica, state, actor, target, lines, caller)
     finally:
         _under_way.release()
 
@@ -199,17 +213,18 @@ def _run(
     actor: Actor,
     target: Target,
     lines: Sequence[Line],
-    wait_for: WaitFor,
+    caller: Caller,
 ) -> Imported:
     messages = progress_of(state, actor, target).messages
     left = [line for line in lines if line.number > messages]
     if left and left[0].number != messages + 1:
         raise problem("import_gap", f"Id: the next message of this import is {messages + 1}")
     done = Imported(messages, replica.last_applied)
+    late = unanswered(None, "the import was not answered in time")
     for window in _windows(left):
         commands = _commands(window, actor, target, progress_of(state, actor, target))
         check_level(replica, commands[0])
-        outcomes = wait_for(partial(_propose, replica, commands))
+        outcomes = caller.wait_for(partial(_propose, replica, commands), late)
         done = Imported(window[-1].number, _index_of(outcomes))
     return done
 
@@ -238,7 +253,9 @@ def _windows(lines: Sequence[Line]) -> Iterator[Sequence[Line]]:
         yield lines[start:]
 
 
-def _propose(replica: Replica, commands: Sequence[ImportPost], told: Callable[[object], None]) -> None:
+def _propose(
+    replica: Replica, commands: Sequence[ImportPost], told: Callable[[list[Success | Problem | None]], None]
+) -> None:
     """Propose the commands in order.  `told` gets all outcomes, in the same order, once there is the last one."""
     outcomes: list[Success | Problem | None] = [None] * len(commands)
     left = [len(commands)]
@@ -257,9 +274,8 @@ def _propose(replica: Replica, commands: Sequence[ImportPost], told: Callable[[o
     replica.flush()
 
 
-def _index_of(outcomes: object) -> int:
+def _index_of(outcomes: Sequence[Success | Problem | None]) -> int:
     """The log index of the last of these outcomes.  Raises the first Problem."""
-    assert isinstance(outcomes, list)
     for outcome in outcomes:
         if isinstance(outcome, Problem):
             if outcome.code == "import_gap":  # the one before was lost on its way

@@ -23,7 +23,6 @@ from chat.api.schemas import (
 from chat.errors import invalid
 from chat.services import validation
 from chat.services.imports import Imported, Target, check_lines, check_source, progress_of, run
-from chat.services.proposals import unanswered
 from chat.services.validation import MESSAGE_POINTS_MAX
 
 NDJSON = "application/x-ndjson"
@@ -35,10 +34,7 @@ def import_messages(request: Request, room: str) -> Response:
     request.wait_for_min_index()
     lines = check_lines(target.source, request.body(), request.replica.agreed_time())
     request.catch_up()  # also what an earlier try, at another node, has imported
-    late = unanswered(None, "the import was not answered in time")
-    done = run(
-        request.replica, request.state, request.actor, target, lines, lambda start: request.wait_for(start, late)
-    )
+    done = run(request.replica, request.state, request.actor, target, lines, request)
     return Response(HTTPStatus.OK, _json(target, done), log_index=done.log_index)
 
 

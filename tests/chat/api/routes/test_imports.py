@@ -1,6 +1,7 @@
 """`/rooms/{room}/import`: who may, what is checked, and what an export gives again."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from chat.commands.imports import ImportedPost, ImportPost
 from chat.state.post_json import timestamp
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, ChatClient, refused
 from tests.chat.login_client import LoginClient, bearer
+from tests.support.waiting import wait_until
 
 BY_OPERATOR = bearer(OPERATORS_SECRET)
 LINE: dict[str, object] = {"Id": 1, "User": "ann", "Message": "hi", "PostedAt": "2020-01-01T00:00:00Z"}
@@ -214,6 +216,22 @@ def test_two_who_import_the_same_at_two_nodes_import_it_once() -> None:
     chat.replica.propose = late  # type: ignore[method-assign]
     assert bring(chat, LINE, {**LINE, "Id": 2}).json == {"Source": "s", "Messages": 2}
     assert [post["Id"] for post in shown(chat)] == [1, 2]
+
+
+def test_a_second_import_at_a_node_waits_for_the_first() -> None:
+    chat = room(room(ChatClient()), "other")
+    before = len(chat.replica.proposed)
+    chat.replica.delayed = True
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(bring, chat, LINE)
+        wait_until(lambda: len(chat.replica.proposed) > before, 10, "the first one proposes")
+        second = pool.submit(bring, chat, LINE, to="other")
+        wait_until(lambda: second.running(), 10, "the second one runs")
+        assert len(chat.replica.proposed) == before + 1
+        chat.replica.delayed = False
+        chat.replica.release()
+        assert [first.result().status_code, second.result().status_code] == [200, 200]
+    assert [len(shown(chat, target)) for target in (GENERAL, "/rooms/other")] == [1, 1]
 
 
 def test_a_node_that_lags_behind_asks_for_what_was_imported_elsewhere() -> None:
