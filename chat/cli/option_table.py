@@ -146,6 +146,7 @@ Other commands, each with its own --help:
   raft-chat backup  back up the whole chat as one file
   raft-chat verify  check a backup
   raft-chat restore  make a new cluster from a backup or a data directory
+  raft-chat import  put the messages of an export into a room
   raft-chat doctor  examine a data directory: what it holds, and whether it is sound
   raft-chat bundle  write the program to one file that runs without an installation
 
