@@ -197,18 +197,25 @@ class NodeClient:
     def streamed(self, url: str, path: str, headers: Mapping[str, str]) -> Iterator[HTTPResponse]:
         """Send a GET to one node, and give its answer, whose body the caller reads.
 
-        Raises CommandFailed, NotAnswered if the node cannot be reached, OSError and HTTPException.
+        Raises CommandFailed, and NotAnswered if the node cannot be reached.
         """
         connection = self._connected(url)
         try:
-            connection.request("GET", urlsplit(url).path + path, None, {**self._own_headers(), **headers})
-            yield connection.getresponse()
+            try:
+                connection.request("GET", urlsplit(url).path + path, None, {**self._own_headers(), **headers})
+                response = connection.getresponse()
+            except (OSError, HTTPException):
+                raise NotAnswered(self._nobody_at(url)) from None
+            yield response
         finally:
             connection.close()
 
     def refused(self, url: str, response: HTTPResponse) -> CommandFailed:
         """Return the error for an answer of `streamed` that is a refusal; NotAnswered: another node may answer."""
-        value = _json(_read(response))
+        try:
+            value = _json(_read(response))
+        except (OSError, HTTPException):
+            value = None
         text = self._refusal(url, response.status, value)
         return NotAnswered(text, value) if response.status == HTTPStatus.SERVICE_UNAVAILABLE else CommandFailed(text)
 

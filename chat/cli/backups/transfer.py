@@ -171,7 +171,7 @@ class Transfer:
 
     def resume(self, part: PartFile) -> None:
         """Go on with what is there."""
-        if not part.size:
+        if not part.size or part.url not in self._client.urls:  # no other node is told the token
             return
         try:
             part.feed_to(self._check)
@@ -193,13 +193,17 @@ class Transfer:
                 if self._target.size == before and not self._index:
                     return None
                 failures = 0
-            except (NotAnswered, HTTPException, ConnectionError, TimeoutError) as error:
-                if isinstance(error, NotAnswered) and not self._url:
+            except NotAnswered as error:
+                if not self._url:
                     raise CommandFailed(str(error)) from None  # no node has begun, and all were asked
                 failures = 1 if self._target.size > before else failures + 1
-                if failures >= TRIES:
-                    raise CommandFailed(str(error) if isinstance(error, CommandFailed) else self._broken()) from None
-                Event().wait(RETRY_S)
+                if failures < TRIES:
+                    Event().wait(RETRY_S)
+                elif len(self._client.urls) > 1:
+                    self._bar.say(f"the node at {self._url} does not answer any more: asking the others")
+                    self._url, self._tag, self._index, failures = "", "", 0, 0
+                else:
+                    raise CommandFailed(str(error)) from None
         self._bar.end()
         try:
             return self._check.finish()
@@ -221,8 +225,8 @@ class Transfer:
                     self._bar.making()
                     return False
                 unanswered = error
-        if self._url and len(self._client.urls) > 1 and not self._target.size:
-            self._url, self._index = "", 0  # another node may answer
+                if self._url:  # it had begun: another node has another backup
+                    break
         assert unanswered is not None
         raise unanswered
 
@@ -247,7 +251,7 @@ class Transfer:
 
     def _begin(self, url: str, response: HTTPResponse) -> None:
         if self._target.size:
-            self._bar.say(f"the node at {url} has another backup by now: beginning anew")
+            self._bar.say(f"the node at {url} has another backup: beginning anew")
         tag = (response.getheader("ETag") or "").strip('"')
         self._target.begin(url, tag)
         self._check = self._tools.new_check()
@@ -257,7 +261,7 @@ class Transfer:
         return (response.getheader("Content-Range") or "").startswith(f"bytes {self._target.size}-")
 
     def _read(self, response: HTTPResponse) -> None:
-        while data := response.read(CHUNK_BYTES):
+        while data := self._next(response):
             self._target.write(data)
             try:
                 self._check.feed(data)
@@ -265,7 +269,13 @@ class Transfer:
                 raise NotSound(f"What comes from {self._url} is no sound backup: {invalid}.") from None
             self._bar.moved(self._target.size, self._total)
         if self._target.size < self._total:
-            raise ConnectionError("the node has closed the connection")
+            raise NotAnswered(self._broken())
+
+    def _next(self, response: HTTPResponse) -> bytes:
+        try:
+            return response.read(CHUNK_BYTES)
+        except (OSError, HTTPException):
+            raise NotAnswered(self._broken()) from None
 
 
 class NotSound(CommandFailed):

@@ -135,7 +135,29 @@ def test_another_backup_begins_anew_and_that_is_said(
     with Server([sends(content, upto=500), sends(content, "8-bb")]).running() as node:
         assert run(node, tmp_path / "b") == 0
     assert (tmp_path / "b").read_bytes() == content
-    assert "another backup by now: beginning anew" in capsys.readouterr().err
+    assert "another backup: beginning anew" in capsys.readouterr().err
+
+
+def test_a_transfer_goes_on_at_another_node_from_the_beginning_once_its_node_is_gone(
+    tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (
+        Server([sends(content, upto=500), refuses(503, "unavailable")]).running() as first,
+        Server([sends(content, "9-cc")]).running() as second,
+    ):
+        assert run(first, tmp_path / "b", urls=f"{first.url},{second.url}") == 0
+    assert (tmp_path / "b").read_bytes() == content
+    assert "does not answer any more: asking the others" in capsys.readouterr().err
+
+
+def test_a_part_of_a_node_that_is_not_named_is_not_asked_for_there(tmp_path: Path, content: bytes) -> None:
+    with Server([sends(content)]).running() as other, Server([sends(content, "9-cc")]).running() as named:
+        (tmp_path / "b.part").write_bytes(content[:500])
+        (tmp_path / "b.part.json").write_text(json.dumps({"Url": other.url, "Tag": "7-aa"}))
+        assert run(named, tmp_path / "b", "--token", "secret") == 0
+        assert other.asked == []
+        assert "range" not in named.asked[0][1]
+    assert (tmp_path / "b").read_bytes() == content
 
 
 def test_a_part_that_is_damaged_or_of_nobody_knows_what_is_begun_anew(tmp_path: Path, content: bytes) -> None:
