@@ -237,6 +237,7 @@ class RunningMember:
         self._watch = DigestWatch(
             self.id, self._applier, self._copies, self._set_aside,
             lambda: node_lock.read(lambda node: node.configuration), self._reports.of,
+            self._notices.ask_all,
         )  # fmt: skip
         self._metrics = MetricsCollector(
             node_lock, self._contact, storage, self._peers, proposals, applied=lambda: self.last_applied,
@@ -509,6 +510,8 @@ class RunningMember:
 
         Damage that this meets is mended first.  Raises BackupRefused, CorruptLog, Unavailable.
         """
+        if self.is_set_aside:
+            raise Unavailable(self._applier.refusal)
         if self._backups is None:
             raise Unavailable("this member makes no backups")
         backups = self._backups

@@ -38,6 +38,7 @@ QUIET_S = 3.0  # without a new entry
 QUIET_AGAIN_S = 60.0  # between two digests of a quiet state, unless a state is in doubt
 # Members tell their digests one after the other, and one may be away: so long two that differ wait for a third one.
 UNDECIDED_S = 30.0
+ASK_S = 2.0  # between two times that all members are asked for their reports while a state is in doubt
 COST_SHARE = 500  # and so many times what the last digest took of the processor
 
 Report = dict[str, str | int]
@@ -65,16 +66,19 @@ class DigestWatch:
         set_aside: SetAside,
         configuration: Callable[[], Configuration],
         report_of: Callable[[int], dict[str, object]],
+        ask_all: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`report_of(member)`: the newest report of another member."""
+        """`report_of(member)`: the newest report of another member; `ask_all` has all of them report now."""
         self._id = id
         self._applier = applier
         self._copies = copies
         self._set_aside = set_aside
         self._configuration = configuration
         self._report_of = report_of
+        self._ask_all = ask_all
         self._clock = clock
+        self._asked_s = float("-inf")
         self._comparison = Comparison()
         self._told: deque[StateDigest] = deque(maxlen=TOLD_MAX)
         self._cost_s = 0.0  # of the last digest
@@ -132,6 +136,9 @@ class DigestWatch:
 
     def look(self) -> None:
         """Compare what is known now, and act on it."""
+        if self._copies.in_doubt and self._clock() - self._asked_s >= ASK_S:
+            self._asked_s = self._clock()
+            self._ask_all()
         configuration = self._configuration()
         doubted = self._hear(configuration)
         findings = self._comparison.find(configuration.is_majority, doubted)

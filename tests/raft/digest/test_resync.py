@@ -114,6 +114,8 @@ def test_a_follower_whose_state_was_changed_gets_a_new_one_while_posts_go_on(
                 wait_until(lambda: changed.member.is_set_aside, DEADLINE_S, "the changed member set aside")
                 assert isinstance(changed.read(), Unavailable)
                 assert isinstance(changed.result_of(b'"refused"'), Unavailable)
+                with pytest.raises(Unavailable, match="differs"):
+                    changed.member.backup(1, 0.0)
                 for host in (leader, other):
                     wait_until(
                         partial(names, host, changed),

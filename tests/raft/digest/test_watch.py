@@ -6,7 +6,7 @@ from typing import cast
 from raft.core.configuration import Configuration
 from raft.digest.set_aside import Phase, SetAside
 from raft.digest.state_digest import TOLD_MAX, StateCopies, StateDigest, encode_digests
-from raft.digest.watch import QUIET_AGAIN_S, QUIET_S, UNDECIDED_S, DigestWatch
+from raft.digest.watch import ASK_S, QUIET_AGAIN_S, QUIET_S, UNDECIDED_S, DigestWatch
 from tests.raft.machines import founders
 
 
@@ -46,13 +46,17 @@ class Case:
         self.now_s = 100.0
         self.last_applied = 0
         self.reports: dict[int, dict[str, object]] = {}
+        self.asked = 0
         self.aside = Aside()
         self.copies = StateCopies()
         configuration = members or founders([1, 2, 3])
         self.watch = DigestWatch(
             1, self, self.copies, cast(SetAside, self.aside), lambda: configuration,
-            lambda id: self.reports.get(id, {}), lambda: self.now_s,
+            lambda id: self.reports.get(id, {}), self.ask_all, lambda: self.now_s,
         )  # fmt: skip
+
+    def ask_all(self) -> None:
+        self.asked += 1
 
     def digest_copy(self) -> tuple[str, int, Iterator[bytes]] | None:
         return "1.1", self.last_applied, iter([b"the state"])
@@ -150,3 +154,16 @@ def test_the_newest_digests_are_told_and_no_more_than_a_report_holds() -> None:
     assert case.watch.report() == {
         "StateDigests": encode_digests([digest(index, "a") for index in range(10 - TOLD_MAX, 10)])
     }
+
+
+def test_members_are_asked_for_their_digests_while_a_state_is_in_doubt() -> None:
+    case = Case()
+    case.tells(2, doubt=Phase.DIFFERS.value)
+    case.watch.look()
+    assert case.asked == 0
+    for _ in range(3):
+        case.watch.look()
+    assert case.asked == 1
+    case.now_s += ASK_S
+    case.watch.look()
+    assert case.asked == 2
