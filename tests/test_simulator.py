@@ -78,3 +78,13 @@ def test_a_seed_is_the_same_run_whatever_process_it_runs_in() -> None:
     first, second = told("1"), told("2")
     assert first.startswith("trace ")
     assert first == second
+
+
+def test_a_memory_that_is_changed_is_found_and_gets_a_sound_state() -> None:
+    outcomes = outcomes_of((1004, 1012, 1020, 1032))
+    counts: Counter[str] = Counter()
+    for outcome in outcomes:
+        assert not isinstance(outcome, str), outcome
+        counts.update(outcome.counts)
+    assert counts["memories changed"] == len(outcomes)
+    assert counts["members set aside"] >= 2 and counts["new states"] >= 2  # other lives restart it, or have two voters

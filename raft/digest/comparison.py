@@ -80,9 +80,8 @@ def _majority(values: Mapping[int, str], is_majority: Callable[[Collection[int]]
 
 
 def _note_undecided(index: int, values: Mapping[int, str], but: Collection[int], findings: Findings) -> None:
-    """Add members whose digests differ at this index, if none of newer ones has been a majority's."""
-    left = {id: told for id, told in values.items() if id not in but}
+    """Add members whose digests differ at this index; not those that have agreed with a majority at a newer one."""
+    left = {id: told for id, told in values.items() if id not in but and findings.agreeing.get(id, 0) <= index}
     if len(set(left.values())) > 1:
         for id in left:
-            if findings.agreeing.get(id, 0) < index:
-                findings.undecided.setdefault(id, index)
+            findings.undecided.setdefault(id, index)

@@ -171,6 +171,8 @@ class DigestWatch:
             if id == self._id:
                 continue
             report = self._report_of(id)
+            if report.get("StateDoubt") == Phase.COMPARES.value:
+                self._comparison.forget(id)  # it has another state now, and tells of that alone
             self._comparison.note(id, decode_digests(str(report.get("StateDigests", ""))))
             if report.get("StateDoubt") == Phase.DIFFERS.value:
                 doubted.add(id)

@@ -1,6 +1,7 @@
 """What a member is asked by the others, as `raft/rpc/endpoint.py` and `raft/cluster/member.py` serve it."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ from raft.rpc.calls import (
     Sender,
     SnapshotChunk,
     SnapshotChunkReply,
+    WantSnapshot,
+    WantSnapshotReply,
 )
 from raft.rpc.codec import Answer, Call
 from raft.rpc.peer_auth import check_sender
@@ -76,11 +79,16 @@ class Endpoint:
                 process.end_older(f"member {call.source} says so")
             return
         if isinstance(call, Notice):
-            respond(NoticeReply(process.wall_us))
+            respond(NoticeReply(process.wall_us, process.digests.report()))
         elif isinstance(call, Propose):
             respond(self._serve_propose(call))
         elif isinstance(call, ReadIndex):
             process.forwarding.read_for_peer(call, lambda index: respond(ReadIndexReply(index)))
+        elif isinstance(call, WantSnapshot):
+            with suppress(NotLeader):
+                process.enter(process.node.want_snapshot, call.source, call.above)
+                process.housekeeping.want(call.above)
+            respond(WantSnapshotReply(True))
         elif isinstance(call, SnapshotChunk):
             self._take_chunk(call, respond)
         else:
@@ -98,7 +106,8 @@ class Endpoint:
                 raise Violation("believable", f"member {process.id} does not believe {call}: {error}") from error
 
     def _take_chunk(self, chunk: SnapshotChunk, respond: Respond) -> None:
-        if self._process.node.holds(chunk.last_included_index, chunk.last_included_term):
+        node, index = self._process.node, chunk.last_included_index
+        if node.holds(index, chunk.last_included_term) and not node.awaits_snapshot(index):
             respond(SnapshotChunkReply(chunk.bytes_total))
             return
         self._process.world.counts["snapshot chunks"] += bool(chunk.lines)
@@ -112,7 +121,10 @@ class Endpoint:
     def _install(self, call: InstallSnapshot) -> None:
         snapshot = call.snapshot
         lacks = not self._process.node.holds(snapshot.index, snapshot.term)
-        received = lacks and self._incoming_snapshots.complete(call.source, snapshot)
+        is_awaited = self._process.node.awaits_snapshot(snapshot.index)
+        received = (lacks or is_awaited) and self._incoming_snapshots.complete(call.source, snapshot)
+        if received and not lacks:
+            received = self._process.digests.set_aside.place(snapshot)
         self._process.enter(self._process.node.step, replace(call, received=received))
         if received:
             self._incoming_snapshots.settled(snapshot, self._process.node.snapshot == snapshot)

@@ -64,7 +64,7 @@ class Housekeeping:
     def checkpoint(self) -> None:
         """One is made of the state as it is now."""
         process = self._process
-        if self._steps is None and process.last_applied:
+        if self._steps is None and process.last_applied and not process.digests.is_changed:
             process.world.invariants.state(process.machine, process.last_applied, process.digest())
             meta = process.replicated.meta
             self._steps = process.storage.write_checkpoint(Document(meta, process.replicated.document()))
@@ -93,11 +93,20 @@ class Housekeeping:
 
     # Compactions
 
+    def want(self, above: int) -> None:
+        """A member needs a snapshot above this index."""
+        if self._process.storage.base_index <= above < self._process.last_applied:
+            self.compact()
+
     def compact(self) -> None:
         """One is asked for now, of what is applied; the child takes a while."""
         process, world = self._process, self._process.world
         up_to = process.last_applied
-        if self._busy or not any(entry.index <= up_to for entry in process.machine.configurations):
+        if (
+            process.digests.is_changed
+            or self._busy
+            or not any(entry.index <= up_to for entry in process.machine.configurations)
+        ):
             return  # nobody is that early: the log keeps its newest entries
         self._busy = True
         world.invariants.state(process.machine, up_to, process.digest())

@@ -29,6 +29,7 @@ class Notices:
     def _ask(self) -> None:
         process = self._process
         process.schedule(ASK_EVERY_MS, self._ask)
+        process.digests.look()
         for member in process.node.configuration.members:
             if member != process.id:
                 done = partial(self._heard, member, process.now_s)
@@ -47,6 +48,7 @@ class Notices:
             process.peers.take_refusal(member, reply)
         if isinstance(reply, NoticeReply):
             process.clocks.heard(member, reply.time, asked_s)
+            process.digests.heard(member, reply.report)
             if process.now_s - asked_s <= ANSWER_SIMULATED_S:
                 self.heard_ms[member] = process.world.schedule.now_ms
                 self.first_heard_ms.setdefault(member, process.world.schedule.now_ms)

@@ -29,6 +29,7 @@ from raft.engine.clocks import Clocks, follow_leap, settle
 from raft.engine.state_machine import Replicated
 from raft.errors import (
     ChangeRefused,
+    CorruptLog,
     DiskFailed,
     DiskFull,
     NotLeader,
@@ -38,6 +39,7 @@ from raft.errors import (
 from raft.rpc.calls import Sender
 from raft.storage.identity import INCARNATION_BYTES, load_or_create, save
 from raft.storage.log_store import Storage
+from tests.simulation.digests import Digests
 from tests.simulation.disk import Died
 from tests.simulation.endpoint import Endpoint
 from tests.simulation.expiring import Expiring
@@ -80,6 +82,7 @@ class Process:
         self._boot()
         self._commit_index = 0
         self._applying = False
+        self.is_frozen = False  # its state differs: nothing more is applied to it
         self._pending: list[Ready] = []
         self._flushing = False
         self._writing: list[Ready] = []
@@ -88,6 +91,7 @@ class Process:
         self.forwarding = Forwarding(self, self._identity.boot)
         self.endpoint = Endpoint(self)
         self.peers = Peers(self)
+        self.digests = Digests(self)
         self.notices = Notices(self)
         self.housekeeping = Housekeeping(self)
         self.expiring = Expiring(self)
@@ -163,7 +167,7 @@ class Process:
     def die(self) -> None:
         """It is gone, and tidies nothing up."""
         self.alive = False
-        if self.last_applied:
+        if self.last_applied and not self.digests.is_changed:
             self.world.invariants.state(self.machine, self.last_applied, self.digest())
         self.housekeeping.die()
 
@@ -329,6 +333,8 @@ class Process:
 
     def _apply(self) -> None:
         self._applying = False
+        if self.is_frozen:
+            return
         if self._commit_index and (not self.last_applied or self.last_applied < self.storage.base_index):
             self._restore()
         while self.last_applied < self._commit_index:
@@ -342,12 +348,22 @@ class Process:
                 done(result)
         self.forwarding.answer_reads()
 
+    def replace_state(self) -> bool:
+        """What the applier does with a state that differs, once the base is newer."""
+        if self.storage.base_index <= self.last_applied or self._commit_index < self.storage.base_index:
+            return False
+        self._restore()
+        self.is_frozen = self.last_applied < self.storage.base_index
+        self._apply_soon()
+        return not self.is_frozen
+
     def _restore(self) -> None:
         found = self.storage.documents(self._commit_index)
         if found is None or found.meta.index <= self.last_applied:
             return
         self.replicated.restore(found.meta, found.lines)
         self.last_applied = found.meta.index
+        self.digests.restored(found.meta.time)
         self.world.counts["states restored"] += 1
         self.world.invariants.state(self.machine, self.last_applied, self.digest())
         self._configuration_applied(self.node.committed_configuration)
@@ -366,11 +382,12 @@ class Process:
         admitted, result = self.replicated.apply(entry)
         done = self.forwarding.proposals.answered(entry.id) if admitted and entry.id is not None else None
         self.last_applied = entry.index
+        self.digests.applied(entry)
         invariants = self.world.invariants
         invariants.applied(self.machine, entry, admitted, result)
         if expiring is not None and admitted:
             self.world.truth.expired(self, *expiring)
-        if entry.index % DIGEST_EVERY == 0:
+        if entry.index % DIGEST_EVERY == 0 and not self.digests.is_changed:
             invariants.state(self.machine, entry.index, self.digest())
         return (done, result) if done else None
 
@@ -438,6 +455,10 @@ class Process:
     def commands(self, indexes: Sequence[int]) -> list[Command]:
         """As `chat.replica.Replica` has it, for pages."""
         return list(map(command_of_verified, self.storage.reader.read_many(indexes), indexes))
+
+    def mended(self, damage: CorruptLog) -> bool:
+        """As `chat.replica.Replica` has it: nothing is ever damaged here but by a fault of the program."""
+        raise damage
 
     def shown(self, page: Page) -> list[bytes]:
         """The posts of a page, from the log.  Raises LookupError: a snapshot is about to take the state's place."""

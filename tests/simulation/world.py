@@ -18,6 +18,7 @@ from raft.rpc.calls import SnapshotChunk
 from raft.storage.identity import Founder, Identity
 from tests.simulation.accounts import Revocations
 from tests.simulation.clients import Client, History
+from tests.simulation.digests import COARSE_SIMULATED_US, FINE_SIMULATED_US, change_later
 from tests.simulation.disk import Died
 from tests.simulation.faults import Faults
 from tests.simulation.invariants import Invariants, Violation
@@ -36,6 +37,7 @@ JOIN_EVERY_MS = 50.0
 FORGET_EVERY_S = 0.5
 TOLD_MS = 3_000 * HOLD_SIMULATED_S  # after a leap, until it is followed wherever it is to be
 GOES_ON_MS = 1_000.0
+MINORITY_FROM = 3  # voters: of fewer, no minority can be told from a majority
 EVERYTHING = Acting("", ADMIN, operator=True)  # sees it
 
 
@@ -62,6 +64,8 @@ def run(seed: int, trace: Callable[[str], None] | None = None) -> Report:
         patches.enter_context(mock.patch("raft.engine.proposals.UNPROPOSED_TIMEOUT_S", timeout_s))
         patches.enter_context(mock.patch("raft.engine.proposals.HANDED_OVER_TIMEOUT_S", timeout_s * 1.2))
         patches.enter_context(mock.patch("chat.state.apply.expiry.CLIENT_IDS_KEPT_S", scenario.client_ids_kept_s))
+        patches.enter_context(mock.patch("raft.core.digest_points.FINE_US", FINE_SIMULATED_US))
+        patches.enter_context(mock.patch("raft.core.digest_points.COARSE_US", COARSE_SIMULATED_US))
         patches.enter_context(mock.patch("raft.engine.clocks.OFF_S", OFF_SIMULATED_S))
         patches.enter_context(mock.patch("raft.engine.clocks.HOLD_S", HOLD_SIMULATED_S))
         patches.enter_context(mock.patch("raft.engine.clocks.ANSWER_TIMEOUT_S", ANSWER_SIMULATED_S))
@@ -96,6 +100,7 @@ class World:
         self.invariants = Invariants(self.machines, self.history, self.counts)
         self.network = Network(self._rng(), self.schedule, scenario, self.counts)
         self.next_id = 1
+        self.changed: set[int] = set()  # members whose memory was changed
         self._trace = trace
         self._founders = {
             id: Founder(f"http://{id}", incarnation(id, 16).hex(), f"http://client-{id}", LEVEL)
@@ -132,6 +137,7 @@ class World:
         if self.scenario.records_starts:
             self._roll_backs.start()
         self.leaps.start()
+        change_later(self)
         for client in self._clients:
             client.start()
         self.schedule.run(self.scenario.active_ms)
@@ -164,6 +170,11 @@ class World:
             node.commit_index == node.log.last_index
             and not any(member.promote for member in members.values())
             and all(id in processes and processes[id].last_applied == node.commit_index for id in members)
+            # Of two voters nobody knows which one is right.
+            and (
+                len(node.configuration.voters) < MINORITY_FROM
+                or all(processes[id].digests.serves and not processes[id].digests.is_changed for id in members)
+            )
             and not any(self._lingers(id, members) for id in node.configuration.removed)
         )
 
@@ -176,7 +187,7 @@ class World:
         """Whoever has applied all has one state, and shows all that was ever posted and not deleted."""
         applied = max(process.last_applied for process in self.network.running.values())
         for process in self.network.running.values():
-            if process.last_applied < applied:
+            if process.last_applied < applied or process.digests.is_changed:
                 continue  # it is no member any more, or not yet
             self.invariants.state(process.machine, applied, process.digest())
             for room in self.history.rooms:

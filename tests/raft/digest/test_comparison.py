@@ -72,6 +72,13 @@ def test_a_member_is_not_undecided_because_of_one_that_differs() -> None:
     assert find(comparison, voters) == Findings({3: 7}, {1: 7, 2: 7}, {})
 
 
+def test_a_member_that_agrees_by_now_makes_no_other_undecided_at_an_earlier_index() -> None:
+    comparison, voters = of(
+        5, m1=[digest(7, "b"), digest(9, "a")], m2=[digest(7, "a")], m3=[digest(9, "a")], m4=[digest(9, "a")]
+    )
+    assert find(comparison, voters) == Findings({}, {1: 9, 3: 9, 4: 9}, {})
+
+
 def test_a_digest_that_is_told_again_for_an_index_counts_as_it_was_told_last() -> None:
     comparison, voters = of(3, m1=[digest(7, "a")], m2=[digest(7, "b")], m3=[digest(7, "a")])
     comparison.note(2, [digest(7, "a")])

@@ -107,6 +107,18 @@ def test_a_member_that_says_that_its_state_differs_is_named_until_it_has_a_new_o
     assert case.watch.mismatches() == {}
 
 
+def test_what_a_member_told_of_its_state_before_it_got_another_one_counts_no_more() -> None:
+    case = Case()
+    case.watch.tell(digest(7, "a"))
+    case.tells(2, digest(7, "a"))
+    case.tells(3, digest(7, "b"))
+    case.watch.look()
+    assert case.status()["Differing"] == [3]
+    case.tells(3, doubt=Phase.COMPARES.value)
+    case.watch.look()
+    assert "Differing" not in case.status()
+
+
 def test_an_agreement_is_passed_on() -> None:
     case = Case()
     case.watch.tell(digest(7, "a"))
