@@ -30,7 +30,7 @@ from raft.storage.salvage import STEP_BYTES, Piece, Salvage, any_line, open_poss
 from raft.storage.segment import Content, Header, Sealed, encode_header, known_line
 from raft.storage.snapshot_file import Scan, end_line, entries_line
 
-_BOUNDS_MAX = 64  # neighbours asked for their term: if so many are damaged, nothing is known
+_BOUNDS_MAX = 8  # neighbours asked for their term: if so many are damaged, nothing is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,12 +207,20 @@ class SealedFiles:
             return self._term_of(index), self._term_of(index)
         base, sparse = self._files.base, self._positions.sparse
         low, high = 0, base.meta.term if base else 0
+        if base is None or self._is_missing(base.name):  # no neighbour can be asked, and each would cost a try
+            return low, high
         try:
             place = sparse.place(index)
         except LookupError:
             return low, high
         low = self._first_term(sparse.indexes[max(0, place - _BOUNDS_MAX) : place][::-1], low)
         return low, self._first_term(sparse.indexes[place + 1 : place + 1 + _BOUNDS_MAX], high)
+
+    def _is_missing(self, name: str) -> bool:
+        file = open_possible(self._disk, self._data_dir / name)
+        if file is not None:
+            file.close()
+        return file is None
 
     def _first_term(self, indexes: "array[int]", default: int) -> int:
         for index in indexes:
