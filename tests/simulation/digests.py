@@ -34,7 +34,7 @@ COARSE_SIMULATED_US = 400_000
 QUIET_LOOKS = 3  # looks at a state that stays, before its digest is taken
 TIMEOUT_MS = 300.0
 FIRST_SEED, EVERY = 1_000, 4  # the lives in which a memory is changed: no seed that the table of faults knows
-PHANTOM = Invite(b"\0" * 32, MEMBER, (), 1, 1 << 60, "phantom", "")
+PHANTOM = Invite(b"phantom".ljust(32, b"!"), MEMBER, (), 1, 1 << 60, "phantom", "")
 
 
 def changes_a_memory(seed: int) -> bool:
