@@ -33,6 +33,7 @@ FINE_SIMULATED_US = 100_000
 COARSE_SIMULATED_US = 400_000
 QUIET_LOOKS = 3  # looks at a state that stays, before its digest is taken
 TIMEOUT_MS = 300.0
+MINORITY_FROM = 3  # voters: of fewer, no minority can be told from a majority
 FIRST_SEED, EVERY = 1_000, 4  # the lives in which a memory is changed: no seed that the table of faults knows
 PHANTOM = Invite(b"phantom".ljust(32, b"!"), MEMBER, (), 1, 1 << 60, "phantom", "")
 
@@ -164,6 +165,8 @@ class Digests:
         doubted = {*self._doubted, process.id} if set_aside.is_doubted else self._doubted
         findings = self._comparison.find(process.node.configuration.is_majority, doubted)
         changed = process.world.changed
+        if len(process.node.configuration.voters) < MINORITY_FROM and changed:
+            changed = {*process.node.configuration.members, *changed}  # one alone is its own majority, changed or not
         if not {*findings.differing} <= changed or (findings.undecided and not changed & {*findings.undecided}):
             raise Violation("equal states", f"member {process.id} finds {findings}, and the changed are {changed}")
         if process.id in findings.differing and not set_aside.is_doubted:

@@ -18,7 +18,7 @@ from raft.rpc.calls import SnapshotChunk
 from raft.storage.identity import Founder, Identity
 from tests.simulation.accounts import Revocations
 from tests.simulation.clients import Client, History
-from tests.simulation.digests import COARSE_SIMULATED_US, FINE_SIMULATED_US, change_later
+from tests.simulation.digests import COARSE_SIMULATED_US, FINE_SIMULATED_US, MINORITY_FROM, change_later
 from tests.simulation.disk import Died
 from tests.simulation.faults import Faults
 from tests.simulation.invariants import Invariants, Violation
@@ -37,7 +37,6 @@ JOIN_EVERY_MS = 50.0
 FORGET_EVERY_S = 0.5
 TOLD_MS = 3_000 * HOLD_SIMULATED_S  # after a leap, until it is followed wherever it is to be
 GOES_ON_MS = 1_000.0
-MINORITY_FROM = 3  # voters: of fewer, no minority can be told from a majority
 EVERYTHING = Acting("", ADMIN, operator=True)  # sees it
 
 
