@@ -118,6 +118,18 @@ def _files(facts: Facts) -> Iterator[str]:
             yield f"{file['Name']} is damaged. A start does without it, and takes longer."
 
 
+def _what_is_asked(facts: Facts) -> Iterator[str]:
+    """What a node that starts here needs of the other members."""
+    holes, awaited = facts.get("Holes"), facts.get("WaitsFor")
+    if (holes or awaited) and len(facts["Members"]) == 1:
+        yield "There is no other member that could give what is lost."
+    elif holes:
+        count = _count(len(holes), "entry")
+        yield f"A node that starts here asks the other members for {count}: index {_ranges(holes)}."
+    if awaited:
+        yield f"A node that starts here serves no messages before it has index {_ranges(awaited)} from another member."
+
+
 def _verdict(facts: Facts) -> Iterator[str]:
     for place in facts["Damage"]:
         yield f"Damaged: {place['File']}, byte {place['Offset']:,}: {place['What']}."
@@ -127,12 +139,7 @@ def _verdict(facts: Facts) -> Iterator[str]:
             yield f"  So it is in {len(place['Gaps']) - PLACES_MAX:,} more places; --json has all."
         if place["Indexes"]:
             yield f"  {_count(len(place['Indexes']), 'entry')} lost there: index {_ranges(place['Indexes'])}."
-    if facts.get("Holes"):
-        count = _count(len(facts["Holes"]), "entry")
-        yield f"A node that starts here asks the other members for {count}: index {_ranges(facts['Holes'])}."
-    if facts.get("WaitsFor"):
-        awaited = _ranges(facts["WaitsFor"])
-        yield f"A node that starts here serves no messages before it has index {awaited} from another member."
+    yield from _what_is_asked(facts)
     if not facts["Refusal"]:
         yield "A start would begin."
     else:
