@@ -123,8 +123,11 @@ class Healing:
     def is_base_sound(self, pause: Callable[[], None]) -> bool:
         """Return whether all lines of the base are intact: the storage mends some damage in it by itself.
 
+        False if an entry above it is lost that no member has: others may have compacted away what a new base lacks too.
         Raises OSError.
         """
+        if self.repairer.has_left():
+            return False
         base, offset = self._storage.snapshot, 0
         try:
             while base is not None and (lines := self._storage.read_snapshot(base, offset, _READ_BYTES)):

@@ -193,6 +193,11 @@ class Repairer:
             self._retry_s = 0.0
             self._changed.notify_all()
 
+    def has_left(self) -> bool:
+        """Return whether there are entries that no member had."""
+        with self._changed:
+            return bool(self._left)
+
     def is_damaged(self) -> bool:
         """Return whether an entry waits to be mended, or cannot be."""
         with self._changed:
@@ -252,8 +257,8 @@ class Repairer:
             logger.warning("%s: damaged entries could not be written anew; next try in %d s: %s", file, RETRY_S, error)
         finally:
             self._settle(file, set(indexes), settled, mended)
-        if mended.indexes and snapshot_index(Path(file).name):
-            self._renew_base()  # if its state is damaged too
+        if (mended.indexes and snapshot_index(Path(file).name)) or self.has_left():
+            self._renew_base()  # its state may be damaged too; what nobody has may be text that nobody needs any more
 
     def _lacking(self, indexes: Sequence[int], settled: set[int]) -> list[int]:
         """Return the entries that are damaged; `settled` gets those that are sound or not in the log any more.
