@@ -160,6 +160,7 @@ class Digests:
     def look(self) -> None:
         """Do what raft/digest/watch.py does."""
         process, set_aside = self._process, self.set_aside
+        self._comparison.forget_all_but({process.id, *process.node.configuration.members})
         if not set_aside.is_doubted:
             self._look_at_what_stays()
         doubted = {*self._doubted, process.id} if set_aside.is_doubted else self._doubted
