@@ -25,13 +25,15 @@ from chat.state.accounts import INVITES_MAX, MEMBER
 from chat.state.room_details import PRIVATE, PUBLIC, RoomDetails
 from chat.state.room_directory import RoomDirectory
 from chat.state.snapshot.document import decode
+from raft.backup.backup_file import BackupCheck, encode_header
+from raft.backup.report import BackupHeader
 from raft.core import packed_numbers
 from raft.core.entries import command_entry, decode_object
 from raft.core.raft_messages import HardState, ProposalId
 from raft.engine.damage import NAME as DAMAGE_NAME
 from raft.engine.damage import Damage
 from raft.storage import identity
-from raft.storage.file_names import snapshot_name
+from raft.storage.file_names import sequence_of, snapshot_name
 from raft.storage.log_store import Storage
 from raft.storage.segment import decode_header, decode_opening
 from raft.storage.snapshot_file import scan_file
@@ -164,6 +166,49 @@ def _snapshot(share: float) -> Case:
     return Case(len(disk.content()[name]), lambda _: scan_file(disk, DIRECTORY, name))
 
 
+def _backup(share: float) -> Case:
+    """In pieces that end anywhere in a line."""
+    count = int(share * ENTRIES)
+    log = [command_entry(n, 1, n, ProposalId(1, 1, n, 0), b'{"a":"' + b"x" * 150 + b'"}') for n in range(1, count + 1)]
+    disk = PowerDisk()
+    meta = compacted(disk, DIRECTORY, log, count, range(1, count + 1), "aa")
+    header = BackupHeader("1.0.0", "2026-11-30T21:00:00Z", "aa", "", meta.index, meta.term, meta.time)
+    data = encode_header(header) + disk.content()[snapshot_name(count)]
+
+    def run(_: object) -> None:
+        checked = BackupCheck()
+        for start in range(0, len(data), 10_000):
+            checked.feed(data[start : start + 10_000])
+        checked.finish()
+
+    return Case(len(data), run)
+
+
+def _damaged_log(share: float) -> Case:
+    """A log whose every second sealed segment has lost its middle, looked through and written anew."""
+    count = int(share * ENTRIES)
+    log = [command_entry(n, 1, n, ProposalId(1, 1, n, 0), b'{"a":"' + b"x" * 150 + b'"}') for n in range(1, count + 1)]
+
+    def prepared() -> tuple[PowerDisk, Storage]:
+        disk = PowerDisk()
+        storage = Storage.open(disk, DIRECTORY, segment_bytes=1 << 16)
+        for start in range(0, count, 100):
+            storage.append(HardState(1, 1, 0), log[start : start + 100])
+        segments = sorted(name for name in disk.list(DIRECTORY) if sequence_of(name))
+        for name in segments[:-1:2]:
+            data = disk.content()[name]
+            middle = len(data) // 2
+            disk.write(DIRECTORY / name, data[:middle] + bytes(2_000) + data[middle + 2_000 :])
+        return disk, storage
+
+    def run(made: tuple[PowerDisk, Storage]) -> None:
+        storage = made[1]
+        lost = {index for step in storage.verify() for damage in step.damages for index in damage.indexes}
+        assert lost and storage.mend({index: log[index - 1].record for index in lost}) == lost
+
+    return Case(count, run, prepared)
+
+
 def _planes(share: float, step: int) -> Case:
     count = int(share * packed_numbers.ITEMS_MAX)
     packed = packed_numbers.pack(array("Q", [(n * step) % (1 << 62) for n in range(count)]).tobytes(), 8)
@@ -206,6 +251,8 @@ def rows() -> Iterator[Row]:
         Row("file: log", lambda share: _log(share, indexed=False)),
         Row("file: log with indexes", lambda share: _log(share, indexed=True)),
         Row("file: snapshot", _snapshot),
+        Row("file: backup", _backup),
+        Row("file: log with damage", _damaged_log),
         # How well megabytes fit a processor's cache is more than half of it, so a busy machine is not asked.
         Row("file: positions that follow", lambda share: _planes(share, 200), takes_long=True),
         Row("file: positions like noise", lambda share: _planes(share, 0x9E3779B97F4A7C15), takes_long=True),

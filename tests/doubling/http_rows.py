@@ -216,6 +216,7 @@ def _headers() -> Iterator[tuple[str, Callable[[str], object], Callable[[float],
     )
     allowed = hosts.AllowedHosts(f"h{n}" for n in range(64))
     yield "a host that is not allowed", allowed.permits, lambda share: "a." * int(share * LINE / 2)
+    yield "why a host is refused", allowed.refusal, lambda share: "a." * int(share * LINE / 2)
     yield (
         "a host that is refused",
         lambda raw: b"".join(
@@ -273,6 +274,11 @@ def _headers() -> Iterator[tuple[str, Callable[[str], object], Callable[[float],
     yield (
         "an origin of a change",
         lambda raw: origins.check_change({"HTTP_ORIGIN": raw, "HTTP_HOST": raw}, lambda: status),
+        lambda share: "http://" + "a." * int(share * LINE / 2),
+    )
+    yield (
+        "an origin of a read",
+        lambda raw: origins.check_read({"HTTP_ORIGIN": raw, "HTTP_HOST": raw}, lambda: status),
         lambda share: "http://" + "a." * int(share * LINE / 2),
     )
     yield "an invite's secret", users.invite_secret, lambda share: "a" * int(share * BODY_BYTES_MAX)

@@ -25,7 +25,7 @@ from raft.core.entries import (
 from raft.core.log import SLICE_ENTRIES_MAX
 from raft.core.node import Settings
 from raft.core.raft_messages import AppendEntries, Entry, ProposalId, SnapshotMeta
-from raft.core.urls import URL_POINTS_MAX, is_client_url, is_peer_url
+from raft.core.urls import URL_POINTS_MAX, is_client_url, is_local_url, is_peer_url
 from raft.digest.state_digest import decode_digests
 from raft.engine.forwarding import FORWARD_MAX
 from raft.rpc import peer_client
@@ -243,7 +243,12 @@ def rows() -> Iterator[Row]:
     ))  # fmt: skip
     yield of("peer: picture of many users", read_node_presence, lambda share: _picture(int(share * NAMES_BYTES_MAX), 0))
     yield of("peer: picture of typing", read_node_presence, lambda share: _picture(0, int(share * TYPING_MAX)))
-    for name, check in (("peer", is_peer_url), ("client", is_client_url), ("parsed", peer_client.parse_peer_url)):
+    for name, check in (
+        ("peer", is_peer_url),
+        ("client", is_client_url),
+        ("parsed", peer_client.parse_peer_url),
+        ("local", is_local_url),
+    ):
         yield of(f"peer: {name} URL", lambda text, one=check: one(text.decode()), lambda share: (  # type: ignore[misc]
             b"http://" + b"a." * int(share * (URL_POINTS_MAX - 20) / 2) + b"a:1"
         ))  # fmt: skip
