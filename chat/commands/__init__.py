@@ -23,14 +23,14 @@ __all__ = [
     "decode", "encode", "frees_space", "level_of",
 ]  # fmt: skip
 
-LEVEL = 2  # of this program: the highest level in `_LEVELS`, or 1
+LEVEL = 1  # of this program: the highest level in `_LEVELS`, or 1
 
 Command = Post | posts.Change | imports.Command | rooms.Command | accounts.Command | cluster.Command
 
 # By the name that is their `Type`; a post has none.
 KINDS: dict[str, type] = {**posts.KINDS, **imports.KINDS, **rooms.KINDS, **accounts.KINDS, **cluster.KINDS}
 
-_LEVELS: dict[type, int] = {imports.ImportPost: 2}  # of commands that came later; all others are of level 1
+_LEVELS: dict[type, int] = {}  # of commands that came after the first release; all others are of level 1
 _NAMES = {kind: name for name, kind in KINDS.items()}
 _READERS: dict[object, Callable[[dict[str, object]], Any]] = {
     None: posts.read,
@@ -40,12 +40,7 @@ _READERS: dict[object, Callable[[dict[str, object]], Any]] = {
 
 
 def level_of(command: Command) -> int:
-    """The level that every member needs before this command may be proposed.
-
-    An edit or deletion of an imported message needs that of the import, which every member had when it was imported.
-    """
-    if isinstance(command, posts.EditPost | posts.DeletePost) and command.post.imported_at:
-        return _LEVELS[imports.ImportPost]
+    """The level that every member needs before this command may be proposed."""
     return _LEVELS.get(type(command), 1)
 
 

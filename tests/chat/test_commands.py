@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from chat import commands
 from chat.commands import KINDS, LEVEL, Actor, Command, Post, decode, encode, level_of
-from chat.commands.imports import ImportPost
-from chat.commands.posts import DeletePost, EditPost, Pin
+from chat.commands.posts import Pin
 from chat.commands.rooms import ChangeRoom, DeleteRoom
 from tests.chat.drawn import values
 
@@ -122,12 +121,6 @@ def test_a_change_of_a_room_in_another_form_is_no_command(body: bytes) -> None:
 def test_the_programs_level_is_the_highest_of_a_command() -> None:
     assert max([1, *commands._LEVELS.values()]) == LEVEL
     assert {Post, *KINDS.values()} == set(get_args(Command))
-
-
-@given(TYPED)
-def test_what_was_or_may_be_imported_is_of_level_2_and_all_else_of_level_1(command: Command) -> None:
-    was_imported = isinstance(command, EditPost | DeletePost) and command.post.imported_at != 0
-    assert level_of(command) == (2 if was_imported or isinstance(command, ImportPost) else 1)
 
 
 def test_a_command_that_came_later_has_a_level_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

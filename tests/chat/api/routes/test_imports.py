@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from chat.commands import OPERATOR, Actor, encode
+from chat import commands
+from chat.commands import LEVEL, OPERATOR, Actor, encode
 from chat.commands.imports import ImportedPost, ImportPost
 from chat.state.post_json import timestamp
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, ChatClient, refused
@@ -187,9 +188,9 @@ def test_a_post_with_the_client_id_of_an_imported_message_is_a_post_of_its_own()
     assert chat.post(ClientId="mine").status_code == 201
 
 
-def test_nothing_is_proposed_while_a_member_runs_an_older_version() -> None:
+def test_nothing_is_proposed_while_a_member_runs_an_older_version(monkeypatch: pytest.MonkeyPatch) -> None:
     chat = room(ChatClient())
-    chat.replica.level = 1
+    monkeypatch.setitem(commands._LEVELS, ImportPost, LEVEL + 1)
     answer = bring(chat, LINE)
     assert (answer.status_code, answer.json and answer.json["code"]) == (409, "level_too_low")
 
