@@ -1,19 +1,22 @@
-"""`raft-chat bundle`: one file that runs alone, with an empty environment, on each Python that this machine has.
+"""`raft-chat bundle`: one file that runs alone, with an empty environment.
 
-`tests/test_packaging.py` has the bundle that an installed raft-chat makes.
+`.ci/run` runs these tests on every other Python too.  `tests/test_packaging.py` has the bundle that an installed
+raft-chat makes.
+
+A bundle is compiled at each start, so commands share a process where the process is not the point.
 """
 
 import importlib.metadata
+import io
 import json
 import os
 import re
 import stat
 import subprocess
+import sys
 import zipfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from itertools import cycle, islice
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import CodeType
 
@@ -23,22 +26,34 @@ import raft_chat
 from chat.api.routes.static_files import all_files
 from chat.cli.offline import bundle
 from chat.cli.offline.bare_source import bare
-from tests.cluster.compacting import COMPACT_S, SMALL, fill
-from tests.support.cluster import COMMAND, ROOT, Cluster, NodeProcess
+from raft.storage.file_names import snapshot_name
+from tests.support.cluster import ROOT, Cluster, NodeProcess
 from tests.support.http_client import HttpClient
-from tests.support.pythons import THIS, other_pythons
-from tests.support.waiting import wait_until
 from tests.test_layout import sources
 
 RUN_S = 60
-LONG = 7_900  # characters: these messages are compacted although they are few
-FILLING, MORE = 160, 40
 BYTES_MAX = 800_000
+# Runs commands, one after the other, with what can be imported from a bundle alone, and prints what they print.
+SEVERAL = """
+import io, json, os, sys
+from contextlib import redirect_stdout
+sys.path.insert(0, sys.argv[1])
+import raft_chat
+os.nice = int  # a backup has a low priority, what comes after it has not
+printed = []
+for arguments in json.loads(sys.argv[2]):
+    with redirect_stdout(io.StringIO()) as out:
+        code = raft_chat.main(arguments)
+    if code:
+        sys.exit(f"{arguments}: {code}")
+    printed.append(out.getvalue())
+print(json.dumps(printed))
+"""
 
 
-def alone(python: str, archive: Path) -> list[str]:
-    """The command of a bundle: no environment, no site-packages, nothing from the working directory."""
-    return ["env", "-i", python, "-I", "-S", str(archive)]
+def alone(*arguments: str) -> list[str]:
+    """The command of a Python with no environment, no site-packages, and nothing from the working directory."""
+    return ["env", "-i", sys.executable, "-I", "-S", *arguments]
 
 
 def run(command: Sequence[str], *arguments: str, code: int = 0) -> str:
@@ -48,18 +63,20 @@ def run(command: Sequence[str], *arguments: str, code: int = 0) -> str:
     return done.stdout + done.stderr
 
 
-def run_beside(*commands: Sequence[str]) -> list[str]:
-    """Run commands at the same time, and return the output of each."""
-    with ThreadPoolExecutor() as pool:
-        return [*pool.map(run, commands)]
+def run_several(archive: Path, *commands: Sequence[str]) -> list[str]:
+    """Run commands of a bundle in one process, and return the output of each."""
+    printed = json.loads(run(alone("-c", SEVERAL, str(archive), json.dumps(commands))))
+    assert len(printed) == len(commands)
+    return [str(each) for each in printed]
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of this checkout, in a folder with nothing else."""
     archive = tmp_path_factory.mktemp("bundle") / "raft-chat.pyz"
-    said = run(COMMAND, "bundle", "--output", str(archive))
-    assert said.startswith(f"Wrote {archive}: {archive.stat().st_size / 1024:.0f} KiB with h11-")
+    with redirect_stdout(io.StringIO()) as said:
+        assert raft_chat.main(["bundle", "--output", str(archive)]) == 0
+    assert said.getvalue().startswith(f"Wrote {archive}: {archive.stat().st_size / 1024:.0f} KiB with h11-")
     return archive
 
 
@@ -88,9 +105,14 @@ def test_a_bundle_names_all_that_its_distributions_require() -> None:
     assert required == {"raft-chat", *(name.replace("_", "-") for name in bundle.DEPENDENCIES)}
 
 
+def versions_in(archive: Path) -> dict[str, str]:
+    """The versions of the distributions in a bundle."""
+    return {each.name.lower(): each.version for each in importlib.metadata.distributions(path=[str(archive)])}
+
+
 def test_a_bundle_has_the_version_and_the_licences_of_all_that_is_in_it(made: Path, content: dict[str, bytes]) -> None:
-    versions = {each.name.lower(): each.version for each in importlib.metadata.distributions(path=[str(made)])}
-    assert versions.pop("raft-chat") in run(alone(THIS, made), "version")
+    versions = versions_in(made)
+    assert versions.pop("raft-chat")
     assert versions == {name.replace("_", "-"): importlib.metadata.version(name) for name in bundle.DEPENDENCIES}
     for name in (bundle.MODULE, *bundle.DEPENDENCIES):
         assert [path for path in content if re.match(rf"{name}-[^/]*/(.*/)?LICENSE", path)], name
@@ -105,7 +127,7 @@ def test_a_bundle_is_an_executable_of_less_than_800_kB(made: Path) -> None:
 
 def test_the_same_sources_make_the_same_bytes_also_when_a_bundle_makes_them(made: Path, tmp_path: Path) -> None:
     (older := tmp_path / "raft-chat.pyz").write_bytes(bundle.archive({"raft_chat.py": b"an older one\n"}))
-    run(alone(THIS, made), "bundle", "--output", str(older))
+    run(alone(str(made)), "bundle", "--output", str(older))
     assert older.read_bytes() == made.read_bytes()
     assert os.listdir(tmp_path) == [older.name]
 
@@ -170,58 +192,39 @@ def check_page(node: NodeProcess) -> None:
     assert served == {path: file.body for path, file in all_files().items()}
 
 
-def is_rewriting(directory: Path) -> bool:
-    """Return whether a child compacts a log below this directory."""
-    needle = f"{raft_chat.REWRITE}\0{directory}/".encode()
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):  # it has ended
-            if needle in path.read_bytes():
-                return True
-    return False
-
-
-def test_nodes_and_commands_run_alone_on_each_python_and_their_bundle_can_be_replaced(
-    made: Path, tmp_path: Path
-) -> None:
-    """A node for each Python.  The child that compacts a log is a start of the bundle too."""
+def test_a_node_and_commands_run_alone_and_their_bundle_can_be_replaced(made: Path, tmp_path: Path) -> None:
+    """The node has a peer that is no bundle.  The child that writes its backup is a start of the bundle too."""
     archive = tmp_path / "raft-chat.pyz"
     archive.write_bytes(made.read_bytes())
-    commands = [alone(python, archive) for python in (THIS, *(path for _, path in other_pythons()))]
-    nodes = [NodeProcess(id, tmp_path, command=command) for id, command in enumerate(commands, 1)]
-    with Cluster(tmp_path, nodes=nodes, flags=SMALL) as cluster:
-        leader = cluster.nodes[cluster.start_ready().wait_leader()]
-        for node in nodes:
-            check_page(node)
-        first, second, third = islice(cycle(commands), 3)
-        backup, directory = str(tmp_path / "chat.backup"), str(leader.data_dir)
-        run(first, "send", "general", "hello", "--user", "ann", "--from", nodes[-1].url)
-        shown, status, fetched = run_beside(
-            [*second, "tail", "general", "--no-follow", "--json", "--from", nodes[0].url],
-            [*third, "status", "--data-dir", directory],
-            [*first, "backup", "--data-dir", directory, "--output", backup],
+    node = NodeProcess(1, tmp_path, command=alone(str(archive)))
+    with Cluster(tmp_path, nodes=[node, NodeProcess(2, tmp_path)]) as cluster:
+        leader = cluster.start_ready().wait_leader()
+        check_page(node)
+        backup, directory = str(tmp_path / "chat.backup"), str(node.data_dir)
+        index = node.status()["LastApplied"]
+        version, _, shown, status, fetched, verified, examined, compacted = run_several(
+            archive,
+            ["version"],
+            ["send", "general", "hello", "--user", "ann", "--from", cluster.nodes[2].url],
+            ["tail", "general", "--no-follow", "--json", "--from", node.url],
+            ["status", "--data-dir", directory],
+            ["backup", "--data-dir", directory, "--output", backup],
+            ["verify", backup],
+            ["doctor", directory],
+            [raft_chat.REWRITE, directory, str(index)],  # of the child that compacts a large log
         )
+        assert version == f"raft-chat {versions_in(made)['raft-chat']}\n"
         assert json.loads(shown)["Message"] == "hello"
-        assert f"leader {leader.id}, term" in status
+        assert f"leader {leader}, term" in status
         assert fetched.startswith(f"{backup}: a backup of index ")
-        verified, examined = run_beside([*second, "verify", backup], [*third, "doctor", directory])
         assert "1 message" in verified
         assert examined.endswith("All is sound.\n")
-        fill(leader, FILLING, ["trimmed"], "x" * LONG)
-        assert cluster.request(leader.id, "PATCH", "/rooms/trimmed", '{"Retention": {"MaxMessages": 1}}').status == 200
-
-        def is_compacted() -> bool:
-            found = any("compacted the log" in node.log() for node in nodes)
-            if not found and not is_rewriting(tmp_path):  # or the children, of low priority, would hardly get on
-                fill(leader, MORE, ["trimmed"], "x" * LONG)
-            return found
-
-        wait_until(is_compacted, COMPACT_S, "a log is compacted")
+        assert json.loads(compacted)[0] == index
+        assert (node.data_dir / snapshot_name(index)).exists()
         archive.unlink()
-        for node in nodes:
-            check_page(node)
-            assert cluster.post(node.id, "general", "hello").status == 201
-            with cluster.subscribed(node.id):
-                pass
-        for node in nodes:
-            assert cluster.terminate(node.id) == 0
-            assert "Traceback" not in node.log()
+        check_page(node)
+        assert cluster.post(1, "general", "hello").status == 201
+        with cluster.subscribed(1):
+            pass
+        assert cluster.terminate(1) == 0
+        assert "Traceback" not in node.log()

@@ -2,7 +2,7 @@
 writes and sends.
 
 A room's topic that begins with LATER is set by the new command.  What it says more is what a later version may add by
-the rules of this one: members of JSON objects, at the end of a list, and a call that members do not know.
+the rules of this one: members of JSON objects, and values at the end of a list.
 """
 
 import json
