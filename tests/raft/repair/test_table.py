@@ -67,18 +67,34 @@ class Scene:
         self.disks: dict[int, EioDisk] = {}
         self.number = 0
 
-    def said(self, count: int = 6) -> list[int]:
-        """Commit new entries that lie in sealed segments of every member; their indexes."""
+    def said(self, count: int = 6, *, forgets: bool = True) -> list[int]:
+        """Commit new entries that lie in sealed segments of every member; their indexes.
+
+        `forgets`: those before them are live no more, so that snapshots stay small.
+        """
         leader = self.cluster.leader()
+        if forgets:
+            self.check_same()
+            leader.result_of(b"null")
         before = len(leader.memory.indexes)
         for _ in range(count):
             self.number += 1
             leader.result_of(TEXT)
-        last = leader.member.last_applied
+        self.wait_applied()
         for host in self.cluster.running():
-            wait_until(lambda host=host: host.member.last_applied >= last, DEADLINE_S, "it is applied")  # type: ignore[misc]
             host.member._driver.group_commit.end_segment()
         return leader.memory.indexes[before:]
+
+    def wait_applied(self) -> None:
+        last = self.cluster.leader().member.last_applied
+        for host in self.cluster.running():
+            wait_until(lambda host=host: host.member.last_applied >= last, DEADLINE_S, "it is applied")  # type: ignore[misc]
+
+    def check_same(self) -> None:
+        """All members hold the same, as far as nothing is forgotten."""
+        self.wait_applied()
+        first, *others = ((host.memory.indexes, host.memory.commands) for host in self.cluster.running())
+        assert all(other == first for other in others)
 
     def follower(self) -> Host:
         return self.cluster.followers()[0]
@@ -264,7 +280,7 @@ def test_a_snapshot_whose_state_is_damaged_is_made_anew_from_the_state_in_memory
     indexes = scene.said()
     host = scene.follower()
     compaction(scene, host, indexes)
-    after = scene.said(1)
+    after = scene.said(1, forgets=False)
     path = host.path / f"snapshot-{indexes[-1]:015d}.jsonl"
     damage(scene, host, path, path.read_bytes().index(b"\n", 0) + 1)
     scrub(scene, host, indexes)
@@ -275,9 +291,5 @@ def test_a_snapshot_whose_state_is_damaged_is_made_anew_from_the_state_in_memory
 
 
 def test_all_members_hold_the_same_in_the_end(scene: Scene) -> None:
-    last = scene.cluster.leader().member.last_applied
-    for host in scene.cluster.running():
-        wait_until(lambda host=host: host.member.last_applied >= last, DEADLINE_S, "it is applied")  # type: ignore[misc]
-    first, *others = ((host.memory.indexes, host.memory.commands) for host in scene.cluster.running())
-    assert all(other == first for other in others)
+    scene.check_same()
     assert all(host.ended.empty() for host in scene.cluster.running())
