@@ -132,7 +132,10 @@ def test_the_same_sources_make_the_same_bytes_also_when_a_bundle_makes_them(made
     assert os.listdir(tmp_path) == [older.name]
 
 
-def test_only_a_bundle_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_a_bundle_is_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle, "_content", lambda: iter([("raft_chat.py", b"")]))
     output = tmp_path / "raft-chat.pyz"
     for other in (b"a letter\n", b"", bundle.archive({"letter.txt": b"a letter\n"})):
         output.write_bytes(other)

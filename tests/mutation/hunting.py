@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from traceback import extract_tb
+from unittest.mock import patch
 
 import pytest
 
@@ -21,8 +22,10 @@ from tests.mutation.patching import edited
 from tests.raft.script import SCRIPTS, played
 from tests.simulation.invariants import Violation
 from tests.simulation.world import run
+from tests.support import waiting
 
 TESTS = Path(__file__).parents[1]
+DEADLINE_SHARE = 0.2  # of what a test waits for at most: many a fault is seen by what never comes
 STUMBLED = "believable"  # the invariant that tells of program errors and refusals
 
 
@@ -84,7 +87,7 @@ def fails(test: str) -> bool:
     failures = _Failures()
     without = ("cacheprovider", "threadexception", "unraisableexception")  # of these tests nothing is left or told
     options = [part for name in without for part in ("-p", f"no:{name}")]
-    with redirect_stdout(StringIO()):
+    with redirect_stdout(StringIO()), patch.object(waiting, "deadline_share", DEADLINE_SHARE):
         pytest.main(["-q", *options, str(TESTS / test)], plugins=[failures])
     return failures.count > 0
 

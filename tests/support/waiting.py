@@ -13,6 +13,8 @@ LOOK_AGAIN_S = 0.01
 LOOK_AGAIN_MAX_S = 0.05
 WAITED_SHARE = 0.1
 
+deadline_share = 1.0  # of each deadline; less where a failure is expected, which is waited for in vain
+
 
 def wait_until(fact: Callable[[], T | None], deadline_s: float, what: str) -> T:
     """What `fact` returns, as soon as that is neither None nor False; AssertionError naming `what` past the deadline.
@@ -20,7 +22,7 @@ def wait_until(fact: Callable[[], T | None], deadline_s: float, what: str) -> T:
     A node that is not there yet, or not any more, is an answer like any other: OSErrors count as "not yet".
     """
     began = monotonic()
-    end = began + deadline_s
+    end = began + deadline_s * deadline_share
     last: object = None
     pause = threading.Event()  # nobody sets it; its wait() is the pause between two looks
     while True:

@@ -149,6 +149,7 @@ def test_a_reader_hears_at_once_that_nobody_has_the_entry_also_the_next_one(capl
         for _ in range(3):
             with pytest.raises(CorruptLog):
                 repairer.read(lambda: log.read(3), timeout_s=60)
+            assert not repairer.wait(found(3), timeout_s=60), "it is not mended"
         assert log.read(2) == [2]
     assert len(others.asked) == 2, "once each"
     assert sum("entries 3 are damaged, and no other member has them" in r.message for r in caplog.records) == 1
