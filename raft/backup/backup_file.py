@@ -11,6 +11,7 @@ is.  A file that ends early has no end line, and is refused.  The first line has
 two backups are mixed.  The file may be compressed by gzip.
 """
 
+import errno
 import gzip
 import json
 import zlib
@@ -133,6 +134,8 @@ class BackupCheck:
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a backup for reading, decompressed.  Raises OSError, and BackupInvalid for what gzip cannot read."""
+    if path.is_fifo():  # it would wait for a writer, and be empty the second time
+        raise OSError(errno.ESPIPE, "a pipe cannot be read twice; write it to a file first")
     with path.open("rb") as file:
         is_compressed = file.read(2) == _GZIP
         file.seek(0)

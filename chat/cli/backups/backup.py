@@ -56,15 +56,18 @@ def main(arguments: Sequence[str], environment: Mapping[str, str], tools: Backup
         parser.error(f"--keep {given.keep} is not a number from 1 to {KEEP_MAX}")
     if every_s and given.output == STDOUT:
         parser.error("--every needs a directory as --output")
+    path = _path_of(parser, given.output)
+    if every_s and path.is_file():
+        parser.error(f"--every needs a directory as --output, and {given.output} is a file")
     client = open_client(given)
     os.nice(NICENESS)
     try:
         if given.output == STDOUT:
             _to_stdout(client, tools, given)
-        elif every_s or Path(given.output).is_dir():
-            _Directory(client, tools, given, every_s).run()
+        elif every_s or path.is_dir():
+            _Directory(client, tools, given, path, every_s).run()
         else:
-            _to_file(client, tools, given, Path(given.output))
+            _to_file(client, tools, given, path)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -80,6 +83,16 @@ def _seconds(parser: argparse.ArgumentParser, text: str | None) -> float:
     if not EVERY_S_MIN <= seconds <= EVERY_S_MAX:
         parser.error(f"--every {text!r} is not a time like 30m, 6h or 1d")
     return float(seconds)
+
+
+def _path_of(parser: argparse.ArgumentParser, output: str) -> Path:
+    """Return the file or directory to write; a link leads to it, and stays."""
+    if not output or "\0" in output:
+        parser.error(f"--output {output!r} is not a path")
+    path = Path(output)
+    if path.exists() and not path.is_file() and not path.is_dir():  # it would be replaced, /dev/null too
+        parser.error(f"--output {output} is neither a file nor a directory. Use --output - and redirect stdout")
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def _to_stdout(client: NodeClient, tools: BackupTools, given: argparse.Namespace) -> None:
@@ -123,12 +136,14 @@ def _fetched(
 class _Directory:
     """A directory of backups, each with its time and its index in its name."""
 
-    def __init__(self, client: NodeClient, tools: BackupTools, given: argparse.Namespace, every_s: float) -> None:
+    def __init__(
+        self, client: NodeClient, tools: BackupTools, given: argparse.Namespace, path: Path, every_s: float
+    ) -> None:
         self._client = client
         self._tools = tools
         self._given = given
         self._every_s = every_s
-        self._path = Path(given.output)
+        self._path = path
         self._keep = given.keep or (KEEP_DEFAULT if every_s else 0)
 
     def run(self) -> None:

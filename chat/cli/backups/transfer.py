@@ -5,12 +5,15 @@ Rules.
 - What has come is kept in FILE.part, and FILE.part.json says which backup of which node it is.  A transfer that broke,
   or a later run of the command, goes on from there.  If the node has another backup by now, it begins anew and says so.
 - Files have mode 0600: a backup holds everything.
+- One run at a time writes a FILE.part: it is locked.
 """
 
+import fcntl
 import gzip
 import json
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -74,8 +77,7 @@ class PartFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._note = path.with_name(path.name + ".json")
-        self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
-        os.fchmod(self._file.fileno(), 0o600)
+        self._file = os.fdopen(_locked(path), "r+b")
         self.size = os.fstat(self._file.fileno()).st_size
         self.url, self.tag = self._read_note()
         if not self.tag:
@@ -99,7 +101,8 @@ class PartFile:
     def begin(self, url: str, tag: str) -> None:
         self._empty()
         content = json.dumps({"Url": url, "Tag": tag}).encode()
-        with os.fdopen(os.open(self._note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as note:
+        with os.fdopen(_opened(self._note), "wb") as note:
+            note.truncate()
             note.write(content)
         self.url, self.tag = url, tag
 
@@ -114,36 +117,36 @@ class PartFile:
 
     def drop(self) -> None:
         """Remove what came: it is no sound backup."""
-        self._file.close()
         self.path.unlink(missing_ok=True)
         self._note.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._file.close()
 
     def close(self) -> None:
         """Keep what came for a later run."""
-        with suppress(OSError):
-            self._file.close()
         if not self.size:
             self.drop()
+        with suppress(OSError):
+            self._file.close()
 
     def finish(self, path: Path, *, compressed: bool) -> int:
         """Give the whole backup its name, durably; return its size.  Raises OSError."""
         self._file.flush()
         if compressed:
             temporary = path.with_name(path.name + ".tmp")
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as raw:
+            with os.fdopen(_opened(temporary), "wb") as raw:
+                raw.truncate()
                 with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=GZIP_LEVEL, filename="") as out:
                     self._file.seek(0)
                     shutil.copyfileobj(self._file, out, CHUNK_BYTES)
                 raw.flush()
                 os.fsync(raw.fileno())
             temporary.rename(path)
-            self._file.close()
             self.path.unlink()
         else:
             os.fsync(self._file.fileno())
-            self._file.close()
             self.path.rename(path)
+        self._file.close()  # and another run may begin
         descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)
@@ -151,6 +154,36 @@ class PartFile:
             os.close(descriptor)
         self._note.unlink(missing_ok=True)
         return path.stat().st_size
+
+
+def _opened(path: Path) -> int:
+    """Open a file of this user's own for writing, as it is.  Raises CommandFailed, OSError.
+
+    In a directory like /tmp another user could put a link or a file of theirs there, and read the backup.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_nlink > 1:
+        os.close(descriptor)
+        raise CommandFailed(f"{path} is no file of this user's own. Remove it, or write to another directory.")
+    os.fchmod(descriptor, 0o600)
+    return descriptor
+
+
+def _locked(path: Path) -> int:
+    """Open a file that no other run of the command writes, and keep others from it.  Raises CommandFailed, OSError."""
+    descriptor = _opened(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_there = path.exists() and os.path.samestat(os.fstat(descriptor), path.stat())
+    except BlockingIOError:
+        is_there = False
+    except OSError:  # a file system without locks
+        is_there = True
+    if not is_there:  # or another run has just given the file its name
+        os.close(descriptor)
+        raise CommandFailed(f"Another backup is being written to {path}.")
+    return descriptor
 
 
 class Transfer:

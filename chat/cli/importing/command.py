@@ -126,24 +126,35 @@ class _Importing:
 
     def _bodies(self, after: int) -> Iterator[tuple[str, int]]:
         """Bodies of requests, each with the number of its last message; a thread makes the next while one is sent."""
-        made: Queue[tuple[str, int] | None] = Queue(BODIES_AHEAD)
+        made: Queue[tuple[str, int] | CommandFailed | None] = Queue(BODIES_AHEAD)
         threading.Thread(target=self._make_bodies, args=(after, made), name="bodies", daemon=True).start()
         while (body := made.get()) is not None:
+            if isinstance(body, CommandFailed):
+                raise CommandFailed(f"{body} {self.state()}")
             yield body
 
-    def _make_bodies(self, after: int, made: "Queue[tuple[str, int] | None]") -> None:
+    def _make_bodies(self, after: int, made: "Queue[tuple[str, int] | CommandFailed | None]") -> None:
+        try:
+            for body in self._cut(after):
+                made.put(body)
+            made.put(None)
+        except CommandFailed as failed:
+            made.put(failed)
+        except (OSError, ValueError) as error:  # the latter: the command has failed, and the file is closed
+            made.put(CommandFailed(f"The file cannot be read: {error}."))
+
+    def _cut(self, after: int) -> Iterator[tuple[str, int]]:
         lines: list[str] = []
         size = number = 0
         for number, line in self._messages.messages(after):
             length = len(line.encode())
             if lines and (size + length > BODY_BYTES or len(lines) == LINES_MAX):
-                made.put(("".join(lines), number - 1))
+                yield "".join(lines), number - 1
                 lines, size = [], 0
             lines.append(line)
             size += length
         if lines:
-            made.put(("".join(lines), number))
-        made.put(None)
+            yield "".join(lines), number
 
     def _send(self, body: str, last: int) -> None:
         """Import the messages of a body, of which the last has the number `last`."""

@@ -13,6 +13,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from hashlib import sha256
+from itertools import islice
 from typing import IO
 
 from chat.cli.node_client import CommandFailed
@@ -51,10 +52,16 @@ class MessageFile:
         return len(self._ids)
 
     def messages(self, after: int) -> Iterator[tuple[int, str]]:
-        """The messages with higher numbers than `after`, as lines of a request, each with its number."""
-        for number, (_, line) in enumerate(self._lines(), 1):
+        """The messages with higher numbers than `after`, as lines of a request, each with its number.
+
+        Raises CommandFailed if the file is not the one that was checked; lines that were added are left out.
+        """
+        number = 0
+        for number, (_, line) in enumerate(islice(self._lines(), len(self)), 1):
             if number > after:
                 yield number, self._numbered(number, line)
+        if number < len(self):
+            raise self._changed()
 
     def _check(self, place: str, line: bytes, now: int) -> None:
         try:
@@ -73,13 +80,21 @@ class MessageFile:
 
     def _numbered(self, number: int, line: bytes) -> str:
         """The line with the numbers of the import in place of the file's Ids."""
-        members = validation.members(validation.json_object(line))
+        try:
+            members = validation.members(validation.json_object(line))
+        except Problem:
+            raise self._changed() from None
+        if members.get("id") != self._ids[number - 1]:
+            raise self._changed()
         members["id"] = number
         members.pop("imported", None)
         reply_to = members.pop("replyto", None)
         if isinstance(reply_to, int) and (answered := self._number_of(reply_to)):
             members["replyto"] = answered
         return json.dumps(members, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+    def _changed(self) -> CommandFailed:
+        return CommandFailed(f"{self._name} has changed since it was checked.")
 
     def _lines(self) -> Iterator[tuple[str, bytes]]:
         """The lines that are not empty, each with its place in the file."""

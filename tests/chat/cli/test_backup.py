@@ -1,6 +1,7 @@
 """`raft-chat backup`: transfers that break, resume and begin anew, and the service with --every."""
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -242,6 +243,75 @@ def test_the_service_goes_on_after_a_failure(
     said = capsys.readouterr()
     assert "unavailable in words Next try in 300 s" in said.err
     assert "a backup of index 60" in said.out and "nothing has changed" in said.out
+
+
+def test_two_runs_do_not_write_the_same_file(tmp_path: Path, content: bytes) -> None:
+    with Server([sends(content)]).running() as node:
+
+        def begins_another(_: Server, request: BaseHTTPRequestHandler) -> None:
+            with pytest.raises(CommandFailed, match=r"Another backup is being written to .*raft-chat\.part"):
+                run(node, tmp_path)
+            sends(content)(node, request)
+
+        node.script.insert(0, begins_another)
+        assert run(node, tmp_path) == 0
+        assert len(node.asked) == 1
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [content]
+
+
+def test_a_run_that_finds_the_file_renamed_by_another_does_not_write_to_it(
+    tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = transfer.fcntl.flock
+
+    def rename_and_lock(descriptor: int, how: int) -> None:
+        (tmp_path / "b.part").rename(tmp_path / "b")
+        flock(descriptor, how)
+
+    (tmp_path / "b.part").write_bytes(content)
+    monkeypatch.setattr(transfer.fcntl, "flock", rename_and_lock)
+    with Server([sends(content)]).running() as node, pytest.raises(CommandFailed, match="Another backup"):
+        run(node, tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["b.part", "b.part.json", "b.tmp"])
+def test_a_link_that_somebody_put_there_is_not_followed(tmp_path: Path, content: bytes, name: str) -> None:
+    (tmp_path / "theirs").write_text("theirs")
+    (tmp_path / name).symlink_to("theirs")
+    with Server([sends(content)]).running() as node, pytest.raises(CommandFailed, match="cannot be written"):
+        run(node, tmp_path / "b", "--gzip")
+    assert (tmp_path / "theirs").read_text() == "theirs"
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_file_of_another_user_is_not_written(tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "b.part").touch()
+    monkeypatch.setattr("os.geteuid", lambda: 1 << 30)
+    with Server([sends(content)]).running() as node, pytest.raises(CommandFailed, match="no file of this user's own"):
+        run(node, tmp_path / "b")
+    assert (tmp_path / "b.part").read_bytes() == b""
+
+
+def test_a_link_as_output_leads_to_the_file_and_stays(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "b").symlink_to("real")
+    with Server([sends(content)]).running() as node:
+        assert run(node, tmp_path / "b") == 0
+    assert (tmp_path / "b").is_symlink() and left(tmp_path) == ["b", "real"]
+    assert (tmp_path / "real").read_bytes() == content
+
+
+def test_a_pipe_or_a_device_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "null").symlink_to(os.devnull)
+    (tmp_path / "file").touch()
+    for options in (["pipe"], ["null"], ["file", "--every", "6h"]):
+        with pytest.raises(CommandFailed.__bases__[0], match="director"):
+            backup.main(
+                ["--from", "http://127.0.0.1:1", "--output", str(tmp_path / options[0]), *options[1:]], {}, TOOLS
+            )
+    assert (tmp_path / "pipe").is_fifo()
+    assert Path(os.devnull).is_char_device()
 
 
 @pytest.mark.parametrize(

@@ -137,3 +137,43 @@ def test_another_node_is_asked_when_one_does_not_answer(terminal: Terminal, tmp_
 def test_restore_into_a_room_is_the_same(terminal: Terminal, tmp_path: Path) -> None:
     code, out, _ = terminal.run("restore", "--into-room", "general", file(tmp_path, line(1)))
     assert (code, out) == (0, "Imported 1 messages into general.\n")
+
+
+def test_a_file_that_changes_under_the_command_is_refused_where_it_changed(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "LINES_MAX", 2)
+    path = Path(file(tmp_path, *map(line, range(1, 6))))
+    lines = path.read_text().splitlines(keepends=True)
+    ask = command._Importing._ask_progress
+    for changed in ("".join(lines[:3]), "".join(lines[:4]) + '{"Id":5,"Us', "".join([*lines[:2], lines[4]])):
+
+        def ask_and_change(importing: command._Importing, changed: str = changed) -> int:
+            path.write_text(changed)
+            return ask(importing)
+
+        path.write_text("".join(lines))
+        monkeypatch.setattr(command._Importing, "_ask_progress", ask_and_change)
+        terminal.chat.delete("/rooms/general")
+        code, _, error = terminal.run("import", "general", str(path))
+        assert code == 1
+        assert f"{path} has changed since it was checked. 2 of 5 messages were imported." in error
+    path.write_text("".join(lines))
+    monkeypatch.setattr(command._Importing, "_ask_progress", ask)
+    assert terminal.run("import", "general", str(path))[0] == 0
+    assert [post["Message"] for post in posts(terminal.chat)] == [f"m{id}" for id in range(1, 6)]
+
+
+def test_lines_that_are_added_under_the_command_are_left_out(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(file(tmp_path, line(1), line(2)))
+    ask = command._Importing._ask_progress
+
+    def ask_and_add(importing: command._Importing) -> int:
+        path.write_text(path.read_text() + json.dumps(line(3)) + "\n")
+        return ask(importing)
+
+    monkeypatch.setattr(command._Importing, "_ask_progress", ask_and_add)
+    assert terminal.run("import", "general", str(path))[:2] == (0, "Imported 2 messages into general.\n")
+    assert len(posts(terminal.chat)) == 2

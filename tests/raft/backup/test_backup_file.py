@@ -1,13 +1,14 @@
 """Backup files: what they hold, and that nothing but a whole one is taken for a backup."""
 
 import gzip
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from raft.backup import backup_file
-from raft.backup.backup_file import BackupCheck, check, document_of, lines
+from raft.backup.backup_file import BackupCheck, check, document_of, header_of, lines
 from raft.backup.report import BackupInvalid
 from raft.backup.writer import write_backup
 from raft.core.raft_messages import HardState
@@ -186,6 +187,13 @@ def test_a_compressed_backup_is_read_and_one_that_is_damaged_refused(tmp_path: P
     path.write_bytes(compressed[:-9])
     with pytest.raises(BackupInvalid):
         check(path)
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for reader in (check, header_of):
+        with pytest.raises(OSError, match="a pipe cannot be read twice"):
+            reader(tmp_path / "pipe")
 
 
 def test_the_pieces_in_which_a_backup_comes_do_not_matter(large: bytes) -> None:
