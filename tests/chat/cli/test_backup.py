@@ -1,5 +1,6 @@
 """`raft-chat backup`: transfers that break, resume and begin anew, and the service with --every."""
 
+import fcntl
 import json
 import os
 import threading
@@ -262,14 +263,14 @@ def test_two_runs_do_not_write_the_same_file(tmp_path: Path, content: bytes) -> 
 def test_a_run_that_finds_the_file_renamed_by_another_does_not_write_to_it(
     tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flock = transfer.fcntl.flock
+    flock = fcntl.flock
 
     def rename_and_lock(descriptor: int, how: int) -> None:
         (tmp_path / "b.part").rename(tmp_path / "b")
         flock(descriptor, how)
 
     (tmp_path / "b.part").write_bytes(content)
-    monkeypatch.setattr(transfer.fcntl, "flock", rename_and_lock)
+    monkeypatch.setattr("fcntl.flock", rename_and_lock)
     with Server([sends(content)]).running() as node, pytest.raises(CommandFailed, match="Another backup"):
         run(node, tmp_path / "b")
     assert (tmp_path / "b").read_bytes() == content
