@@ -75,12 +75,21 @@ class Indexes:
         self._data_dir = data_dir
         self._maker = maker
 
-    def segment(self, file: ReadFile, header: Header, end: int, crc: int) -> Content | None:
+    def segment(self, file: ReadFile, header: Header, end: int, crc: int | None) -> Content | None:
         """Return the content of the segment that is sealed at `end`; None if no index has it.
 
         `crc` is that of the bytes before `end`, as the successor names it.
         """
-        found = self._read(file, header.name, end, crc, 1)
+        return self._content(self._read(file, header.name, end, crc, 1))
+
+    def lost_segment(self, name: str, end: int, crc: int | None) -> Content | None:
+        """Return the content that a segment had before it was damaged or lost; None if no index has it.
+
+        The checksum that the successor names binds the index to the segment, so `crc` must be known.
+        """
+        return None if crc is None else self._content(self._read(None, name, end, crc, 1))
+
+    def _content(self, found: "tuple[dict[str, Any], list[array[int]]] | None") -> Content | None:
         if found is None:
             return None
         value, (positions,) = found
@@ -92,7 +101,7 @@ class Indexes:
             return None
         return Content(first_written, first_index, positions, runs, last_time, configurations)
 
-    def keep_segment(self, file: ReadFile, header: Header, end: int, crc: int, content: Content) -> None:
+    def keep_segment(self, file: ReadFile, header: Header, end: int, crc: int | None, content: Content) -> None:
         """Make the index of a segment that is sealed at `end`."""
         value = {
             "first_written": content.first_written,
@@ -120,6 +129,23 @@ class Indexes:
         scan = scan_file(self._disk, self._data_dir, name, pause)
         self.keep_base(name, scan.sparse)
         return Base(SnapshotFile(scan.meta, name, scan.offset), scan.cluster_id, scan.sparse)
+
+    def lost_base(self, name: str) -> Base | None:
+        """Return a snapshot that is damaged or missing, as its index has it; None if no index does.
+
+        Each entry is verified when it is read or mended, and so is the whole: an index that is of another snapshot of
+        this name makes no wrong entry right.
+        """
+        said = self.said(name)
+        found = self._read(None, name, said.size, said.crc, 2) if said else None
+        if said is None or found is None:
+            return None
+        scan = Scan(name)
+        try:
+            scan.feed(said.first_line)
+        except InvalidMessage:
+            return None
+        return Base(SnapshotFile(scan.meta, name, said.size), scan.cluster_id, Sparse(*found[1]))
 
     def keep_base(self, name: str, sparse: Sparse) -> None:
         """Make the index of a whole snapshot."""
@@ -151,10 +177,10 @@ class Indexes:
             index.close()
 
     def _read(
-        self, file: ReadFile, name: str, size: int, crc: int, count: int
+        self, file: ReadFile | None, name: str, size: int, crc: int | None, count: int
     ) -> "tuple[dict[str, Any], list[array[int]]] | None":
         """Return the index's first line, and its `count` arrays; None if it is not the index of the file's `size`
-        bytes.
+        bytes.  Without a file, its beginning and end are not compared.
         """
         try:
             index = self._disk.open(self._data_dir / index_name(name))
@@ -167,7 +193,7 @@ class Indexes:
             value: dict[str, Any] = decode_object(unseal(head))
             if (value["format"], value["of"], value["bytes"], value["crc"]) != (FORMAT, name, size, crc):
                 return None
-            if value["ends"] != _ends(file, size):
+            if file is not None and value["ends"] != _ends(file, size):
                 return None
             arrays, end = [], len(head)
             for _ in range(count):
@@ -180,7 +206,13 @@ class Indexes:
             index.close()
 
     def _keep(
-        self, file: ReadFile, name: str, size: int, crc: int, value: dict[str, object], arrays: "Sequence[array[int]]"
+        self,
+        file: ReadFile,
+        name: str,
+        size: int,
+        crc: int | None,
+        value: dict[str, object],
+        arrays: "Sequence[array[int]]",
     ) -> None:
         bound = {
             "format": FORMAT,

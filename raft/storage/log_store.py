@@ -77,7 +77,8 @@ class Recovered:
     last_time: int  # of the last entry; 0 without entries
     configurations: tuple[Entry, ...]  # above the base, in the log's order
     snapshot: SnapshotMeta | None  # the base: `last_index` is never below it, `term_runs` are those above it
-    reports: tuple[str, ...]  # a line for each thing that was cut
+    reports: tuple[str, ...]  # a line for each thing that was cut, or is lost
+    holes: tuple[tuple[int, int], ...] = ()  # index and term of the entries that are lost, to be fetched and mended
 
 
 class Storage:
@@ -124,6 +125,7 @@ class Storage:
             tuple(log.configurations),
             self._files.base.meta if self._files.base else None,
             tuple(log.reports),
+            tuple(self.holes()),
         )
 
     def _adopt_checkpoint(self) -> None:
@@ -585,7 +587,8 @@ class Storage:
         elif last is not None:
             name = segment_name(sequence_of(last.header.name) + 1, first_index)
             predecessor, sealed = last.header.name, last.content.sealed(last.durable, last.crc)
-            self._sealed.append((last.header, last.durable, last.crc, last.content))
+            if last.crc is not None:
+                self._sealed.append((last.header, last.durable, last.crc, last.content))
         else:
             name, predecessor, sealed = segment_name(1, first_index), "", Sealed()
         carried = b"".join(record for _, record in log.carried)

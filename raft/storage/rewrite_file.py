@@ -20,20 +20,10 @@ from zlib import crc32
 
 from raft.errors import InvalidMessage
 from raft.storage.disk import TEMPORARY_SUFFIX, Disk
-from raft.storage.salvage import open_possible, read_possible
+from raft.storage.salvage import Lost, open_possible, read_possible
 from raft.storage.segment import LINE_BYTES_MIN, encode_void
 
 _WRITE_BYTES = 1 << 20  # in one piece, and synced: a large fsync would hold up those of the log beside it
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """An entry that is lost in a file."""
-
-    index: int
-    offset: int | None  # None: it is not known, and the record is somewhere in the gaps from `lower` to `upper`
-    lower: int = 0
-    upper: int = 0
 
 
 @dataclass(slots=True)

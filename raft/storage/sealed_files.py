@@ -25,8 +25,8 @@ from raft.storage.file_set import FileSet
 from raft.storage.index_file import OWNER, Indexes
 from raft.storage.positions import Positions, pack, unpack
 from raft.storage.reader import LogReader
-from raft.storage.rewrite_file import Lost, plan, rewrite
-from raft.storage.salvage import STEP_BYTES, Piece, Salvage, any_line, open_possible, read_possible
+from raft.storage.rewrite_file import plan, rewrite
+from raft.storage.salvage import STEP_BYTES, Lost, Piece, Salvage, any_line, open_possible, read_possible
 from raft.storage.segment import Content, Header, Sealed, encode_header, known_line
 from raft.storage.snapshot_file import Scan, end_line, entries_line
 

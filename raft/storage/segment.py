@@ -72,7 +72,7 @@ class Sealed:
     """The description of a sealed segment in its successor's header."""
 
     end: int = 0  # bytes from here on were never durable, or are carried in the successor
-    crc: int = 0  # of the bytes before `end`
+    crc: int | None = 0  # of the bytes before `end`; None: it was damaged when it was sealed, by a start
     first_index: int = 1  # of the entries that it contributes; they end with `last_index`
     last_index: int = 0
     last_time: int = 0  # of the last of these entries
@@ -104,7 +104,7 @@ def encode_header(header: Header) -> bytes:
         "commit": header.hard_state.commit_index,
         "predecessor": header.predecessor,
         "predecessor_end": sealed.end,
-        "predecessor_crc": f"{sealed.crc:08x}",
+        "predecessor_crc": None if sealed.crc is None else f"{sealed.crc:08x}",
         "predecessor_entries": [sealed.first_index, sealed.last_index],
         "predecessor_time": sealed.last_time,
     }
@@ -139,7 +139,7 @@ def _decode_sealed(value: dict[str, object]) -> Sealed:
             raise ValueError("terms of another kind")
         return Sealed(
             end=_integer(value, "predecessor_end"),
-            crc=int(str(value["predecessor_crc"]), 16),
+            crc=None if value["predecessor_crc"] is None else int(str(value["predecessor_crc"]), 16),
             first_index=first_index,
             last_index=last_index,
             last_time=_integer(value, "predecessor_time"),
@@ -325,7 +325,7 @@ class Content:
         """The last index; `first_index` - 1 if there are no entries."""
         return self.first_index + len(self.positions) - 1
 
-    def sealed(self, end: int, crc: int) -> Sealed:
+    def sealed(self, end: int, crc: int | None) -> Sealed:
         """Return the description of the segment that has this content up to `end`."""
         runs, configurations = tuple(self.term_runs), tuple(one.index for one in self.configurations)
         return Sealed(
@@ -351,6 +351,10 @@ class Content:
         self._add(entry.index, entry.term, entry.time, position)
         if entry.kind is Kind.CONFIGURATION:
             self.configurations.append(entry)
+
+    def add_lost(self, index: int, term: int, position: int) -> None:
+        """Add the next entry, which is lost, by a position that stands for its own."""
+        self._add(index, term, self.last_time, position)
 
     def _add(self, index: int, term: int, time: int, position: int) -> None:
         if index != self.first_index + len(self.positions) or not self.first_written:
@@ -384,6 +388,7 @@ class SegmentScan:
     content: Content = field(default_factory=Content)
     stop: int = 0  # the offset of the first damage, or the end
     durable: int = 0  # the highest durable offset named
+    has_void: bool = False  # it was written anew: lines are missing that nobody needs
 
     @classmethod
     def of(cls, header: Header, after: int) -> "SegmentScan":
@@ -407,7 +412,9 @@ class SegmentScan:
                     progress(offset)
             elif offset == 0:
                 self.durable = line.end() - line.start() + self.header.carried
-            elif not is_void(line[2]):
+            elif is_void(line[2]):
+                self.has_void = True
+            else:
                 opening = decode_opening(line[2])
                 self.hard_state = opening.hard_state
                 self.durable = max(self.durable, opening.durable)

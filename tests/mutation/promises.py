@@ -28,8 +28,10 @@ from raft.engine.applier import Applier
 from raft.engine.clocks import Clocks
 from raft.engine.forwarding import Forwarder
 from raft.engine.leader_contact import LeaderContact
-from raft.storage import identity, index_file, positions, recovery
+from raft.storage import identity, index_file, positions, recovery, rewrite_file
 from raft.storage.log_store import Storage
+from raft.storage.salvage import Neighbours
+from raft.storage.sealed_files import SealedFiles
 from raft.storage.snapshot_file import Scan
 from tests.mutation.mutant import mutant
 
@@ -193,10 +195,59 @@ ENGINE = (
         "damage-in-the-middle-is-cut",
         "Durable entries behind a damaged record are cut as if a crash had interrupted them.",
         "a rule of raft/storage/recovery.py: before the durable offset nothing is guessed or skipped",
-        recovery._Recovery._close_last,
+        recovery._Recovery._scan_last,
         "max(scan.durable, highest_durable(file, scan.stop, size))",
         "scan.durable",
-        test="raft/storage/test_recovery.py::test_one_flipped_bit_at_every_durable_byte_refuses_to_start",
+        test="raft/storage/test_recovery.py::"
+        "test_one_flipped_bit_at_every_durable_byte_loses_one_entry_at_most_or_refuses_to_start",
+    ),
+    mutant(
+        "a-hole-is-taken-for-the-end-of-the-log",
+        "Entries that are lost at the end of the log are forgotten, though an opening behind them names the last one.",
+        "a rule of raft/storage/recovery.py: damage is never taken for the end of the log",
+        Neighbours._close_gap,
+        "range(before + 1, last + 1)",
+        "()",
+        test="raft/storage/test_holes.py::test_entries_at_the_end_of_the_log_are_certain_by_the_opening_after_them",
+    ),
+    mutant(
+        "lost-entries-identified-between-different-terms",
+        "The entries lost between two of different terms are taken to be of the later one.",
+        "Raft §5.3: a new leader's entries may have replaced others in between",
+        Neighbours._close_gap,
+        "term != before_term or witness < before",
+        "witness < before",
+        test="raft/storage/test_holes.py::"
+        "test_entries_of_different_terms_around_a_gap_may_hide_others_that_replaced_them",
+    ),
+    mutant(
+        "damage-written-anew-in-place",
+        "A damaged file is removed before the new one is made.",
+        "a rule of raft/storage/rewrite_file.py: a file is never changed in place",
+        rewrite_file.rewrite,
+        "path.with_name(path.name + TEMPORARY_SUFFIX)",
+        "path",
+        test="raft/storage/test_sealed_files.py::"
+        "test_a_file_is_written_anew_beside_the_old_one_and_any_kill_leaves_one_of_them",
+    ),
+    mutant(
+        "record-of-another-term-mended",
+        "A fetched record is put into the log whatever its term is.",
+        "Raft §5.3: only the same index and term is the same entry",
+        SealedFiles._is_right,
+        "return low <= term <= high",
+        "return True",
+        test="raft/storage/test_sealed_files.py::"
+        "test_the_term_of_a_record_is_compared_where_the_checksum_of_the_whole_says_nothing",
+    ),
+    mutant(
+        "check-skips-the-last-record",
+        "A check of a sealed file ends before its last line.",
+        "a rule of raft/storage/sealed_files.py: a check reads all",
+        SealedFiles._steps,
+        "last=offset + size == end",
+        "last=False",
+        test="raft/storage/test_sealed_files.py::test_a_check_finds_the_last_record_of_each_file",
     ),
     mutant(
         "erased-text-stays",

@@ -250,12 +250,17 @@ def test_no_index_is_believed_that_is_of_the_same_file_up_to_elsewhere(tmp_path:
 
 def test_an_index_does_not_hide_that_its_file_was_cut_short() -> None:
     disk = indexed_disk()
-    name = segment_name(6, 14)
-    whole = disk.content()[name]
-    assert index_name(name) in indexes_of(disk)
-    disk.write(DIRECTORY / name, whole[:-1])
-    with pytest.raises(CorruptLog, match=name):
-        found_on(disk)
+    truth = found_on(disk)
+    index, (name, offset, _) = [
+        (index, place)
+        for index, place in enumerate(truth.places[-(truth.last_index - truth.base_index) :], truth.base_index + 1)
+        if index_name(place[0]) in indexes_of(disk)
+    ][-1]
+    disk.write(DIRECTORY / name, disk.content()[name][: offset + 20])
+    found = found_on(disk)
+    assert replace(found, reports=[]) == truth
+    (report,) = found.reports
+    assert report == f"{DIRECTORY / name}: entry {index} is damaged or missing, to be fetched from other members"
 
 
 def test_an_index_does_not_hide_that_the_log_before_its_file_is_too_short() -> None:
@@ -299,8 +304,10 @@ def test_damage_that_an_index_hides_is_told_where_it_is_read_and_by_a_start_with
         storage.reader.read_many([9, 10])
     for index in tmp_path.glob("*.idx"):
         index.unlink()
-    with pytest.raises(CorruptLog, match=f"{FIRST}: .* at byte {place};"):
-        Storage.open(UnsyncedDisk(), tmp_path)
+    storage = Storage.open(UnsyncedDisk(), tmp_path)
+    assert storage.recovered.holes == ((10, 1),)
+    with pytest.raises(CorruptLog, match=f"{FIRST}: entry 10 is damaged at byte {place};"):
+        storage.reader.read_many([9, 10])
 
 
 def test_a_damaged_document_that_an_index_hides_is_told_where_it_is_read(tmp_path: Path) -> None:

@@ -128,17 +128,20 @@ def test_a_torn_rewind_does_not_pass_old_entries_off_as_committed(tmp_path: Path
     assert storage.recovered.hard_state == HardState(3, 2, 6)
 
 
-def test_one_flipped_bit_at_every_durable_byte_refuses_to_start(tmp_path: Path) -> None:
+def test_one_flipped_bit_at_every_durable_byte_loses_one_entry_at_most_or_refuses_to_start(tmp_path: Path) -> None:
     storage = Storage.open(UnsyncedDisk(), tmp_path, segment_bytes=1060)
     for index in range(1, 9):
         storage.append(HardState(1, 1, index - 1), entries(index, index))
     storage = Storage.open(UnsyncedDisk(), tmp_path)  # carries the last batch into a new segment
     storage.append(HardState(2, 2, 8), entries(8, 10, term=2))
     storage.append(HardState(2, 2, 10), [noop_entry(11, 2, 1)])
+    log = [*entries(1, 7), *entries(8, 10, term=2), noop_entry(11, 2, 1)]
     first, second, third = sorted(tmp_path.glob("log-*.jsonl"))
-    _refuse_every_flip(first, first.stat().st_size)
-    _refuse_every_flip(second, json.loads(third.read_bytes().splitlines()[0][9:])["predecessor_end"])
-    _refuse_every_flip(third, _last_opening(third))
+    assert _open_with_every_flip(first, first.stat().st_size, log) == {"index": 5, "opening": 5, "header": 1}
+    end = json.loads(third.read_bytes().splitlines()[0][9:])["predecessor_end"]
+    assert _open_with_every_flip(second, end, log).keys() == {"index", "opening", "header"}
+    found = _open_with_every_flip(third, _last_opening(third), log)
+    assert found.keys() == {"index", "opening"}  # the header of the newest segment is in no other place
     assert len(content(Storage.open(UnsyncedDisk(), tmp_path))) == 11
 
 
@@ -147,27 +150,64 @@ def _last_opening(path: Path) -> int:
     return data.rindex(b"\n", 0, data.rindex(b'{"durable"')) + 1
 
 
-def _refuse_every_flip(path: Path, end: int) -> None:
-    """Flip the lowest bit, the one between a and A, and one in turn, of each byte below `end`."""
-    whole = path.read_bytes()
+def _kind(line: bytes) -> str:
+    return {b'{"d': "opening", b'{"i': "index", b'{"f': "header"}[line[9:12]]
+
+
+def _open_with_every_flip(path: Path, end: int, log: list[Entry]) -> dict[str, int]:
+    """Flip the lowest bit, the one between a and A, and one in turn, of each byte below `end`, and start.
+
+    Returns of how many lines a start survives the loss, by their kinds; the lines of a kind are alike.
+    """
+    whole, before, survived = path.read_bytes(), set(path.parent.iterdir()), dict[str, set[int]]()
+    refused = set[int]()
     assert end > 250
-    with path.open("r+b", buffering=0) as file:
-        for offset, bit in product(range(end), (0, 5, None)):
-            flipped = whole[offset] ^ 1 << (offset % 8 if bit is None else bit)
-            os.pwrite(file.fileno(), bytes([flipped]), offset)
-            with pytest.raises(CorruptLog) as refusal:
-                Storage.open(UnsyncedDisk(), path.parent)
-            os.pwrite(file.fileno(), whole[offset : offset + 1], offset)
-            assert refusal.value.file == str(path)
-            assert refusal.value.offset == whole.rfind(b"\n", 0, offset) + 1
-            assert "remove it from the cluster and add a new node with a new id" in str(refusal.value)
+    for offset, bit in product(range(end), (0, 5, None)):
+        start = whole.rfind(b"\n", 0, offset) + 1
+        line = whole[start : whole.index(b"\n", start) + 1]
+        flipped = whole[offset] ^ 1 << (offset % 8 if bit is None else bit)
+        path.write_bytes(whole[:offset] + bytes([flipped]) + whole[offset + 1 :])
+        opened = _opened(path.parent)
+        if isinstance(opened, CorruptLog):
+            assert (opened.file, opened.offset) == (str(path), start)
+            assert "remove it from the cluster and add a new node with a new id" in str(opened)
+            refused.add(start)
+        else:
+            survived.setdefault(_kind(line), set()).add(start)
+            _check_with_a_hole(opened, log, [one.index for one in log if one.record == line])
+            opened.close()
+        for made in set(path.parent.iterdir()) - before:
+            made.unlink()
+    path.write_bytes(whole)
+    assert not refused & {start for starts in survived.values() for start in starts}
+    return {kind: len(starts) for kind, starts in survived.items()}
+
+
+def _opened(data_dir: Path) -> Storage | CorruptLog:
+    try:
+        return Storage.open(UnsyncedDisk(), data_dir)
+    except CorruptLog as refusal:
+        return refusal
+
+
+def _check_with_a_hole(storage: Storage, log: list[Entry], lost: list[int]) -> None:
+    """All is as if nothing were lost, but for these entries, which are known to be."""
+    assert storage.recovered.holes == tuple((index, log[index - 1].term) for index in lost)
+    assert [storage.term_of(one.index) for one in log] == [one.term for one in log]
+    assert storage.last_index == len(log)
+    rest = [one for one in log if one.index not in lost]
+    assert storage.reader.read_many([one.index for one in rest]) == [one.record for one in rest]
+    for index in lost:
+        with pytest.raises(CorruptLog) as damage:
+            storage.reader.read_many([index])
+        assert damage.value.indexes == (index,)
 
 
 def test_what_a_start_carried_over_is_guarded_at_once(tmp_path: Path) -> None:
     log = TornLog(tmp_path, entries(9, 12, term=3))
     assert Storage.open(RealDisk(), tmp_path).last_index == 12
     _, carrying = sorted(log.data_dir.iterdir())
-    _refuse_every_flip(carrying, carrying.stat().st_size)
+    assert _open_with_every_flip(carrying, carrying.stat().st_size, [*DURABLE, *entries(9, 12, term=3)]) == {}
 
 
 def test_damage_to_what_was_carried_over_or_cut_changes_nothing(tmp_path: Path) -> None:
@@ -187,25 +227,33 @@ def test_after_a_clean_stop_the_last_batch_is_guarded_too(tmp_path: Path) -> Non
     storage.close()
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes().replace(b"[1,1,3,2]", b"[1,1,7,2]"))
-    with pytest.raises(CorruptLog, match="a damaged or missing record at byte"):
-        Storage.open(RealDisk(), tmp_path)
+    _check_with_a_hole(Storage.open(RealDisk(), tmp_path), entries(1, 3), [3])
 
 
-def test_durable_bytes_that_are_missing_at_the_end_of_an_earlier_segment_are_refused(tmp_path: Path) -> None:
+def test_durable_bytes_that_are_missing_at_the_end_of_an_earlier_segment_are_a_hole(tmp_path: Path) -> None:
     first, _, _ = _three_segments(tmp_path)
     os.truncate(first, first.stat().st_size - 1)
-    with pytest.raises(CorruptLog, match="a damaged or missing record") as refusal:
-        Storage.open(RealDisk(), tmp_path)
-    assert refusal.value.file == str(first)
+    _check_with_a_hole(Storage.open(RealDisk(), tmp_path), entries(1, 3), [1])
 
 
 @pytest.mark.parametrize("place", [0, 1])
-def test_a_missing_segment_is_refused_by_name(tmp_path: Path, place: int) -> None:
+def test_a_missing_segment_is_a_hole(tmp_path: Path, place: int) -> None:
     missing = _three_segments(tmp_path)[place]
     missing.unlink()
-    with pytest.raises(CorruptLog, match="is missing at byte 0; if this member is one of several") as refusal:
+    storage = Storage.open(RealDisk(), tmp_path)
+    _check_with_a_hole(storage, entries(1, 3), [place + 1])
+    (report,) = storage.recovered.reports
+    assert report.startswith(f"{missing}: entry {place + 1} is damaged or missing")
+
+
+def test_two_missing_segments_in_a_row_are_refused_by_name(tmp_path: Path) -> None:
+    first, second, third = _three_segments(tmp_path)
+    for missing in (first, second):
+        missing.unlink()
+    with pytest.raises(CorruptLog, match="damaged or missing at byte 0; if this member is one of several") as refusal:
         Storage.open(RealDisk(), tmp_path)
-    assert refusal.value.file == str(missing)
+    assert refusal.value.file == str(second)
+    assert third.exists()
 
 
 def test_a_segment_under_another_name_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from raft.core.entries import configuration_entry
 from raft.core.raft_messages import Entry, HardState
 from raft.errors import CorruptLog
 from raft.storage.disk import Disk, ReadFile
-from raft.storage.file_names import checkpoint_name, index_name, segment_name, snapshot_name
+from raft.storage.file_names import checkpoint_name, index_name, indexed_by, segment_name, snapshot_name
 from raft.storage.log_store import Storage
 from raft.storage.salvage import Salvage, any_line
 from raft.storage.sealed_files import Verified
@@ -181,6 +181,10 @@ def test_whatever_is_damaged_is_named_and_comes_back(harms: list[tuple[int, str,
     if not document_harmed:
         assert damages(storage.verify()) == []
         assert [len(disk.content()[name]) for name in sealed] == [len(before[name]) for name in sealed]
+        for has_indexes in (True, False):
+            for name in () if has_indexes else [name for name in disk.content() if indexed_by(name)]:
+                disk.remove(DIRECTORY / name)
+            assert whole(Storage.open(disk, DIRECTORY))
 
 
 @pytest.mark.parametrize("kind", ["bit", "zeros"])
@@ -216,6 +220,17 @@ def test_no_record_is_believed_that_is_of_another_term_or_index_or_damaged_or_of
     ):
         assert storage.mend({40: wrong}) == set(), wrong
     assert path.read_bytes() == damaged
+    assert storage.mend({40: right.record}) == {40}
+
+
+def test_the_term_of_a_record_is_compared_where_the_checksum_of_the_whole_says_nothing(tmp_path: Path) -> None:
+    storage = written_log(UnsyncedDisk(), tmp_path)
+    path, right = tmp_path / segment_name(3, 36), LOG[39]
+    harm(path, "bit", path.read_bytes().index(b'{"durable"') + 30, 1)
+    harm(path, "bit", path.read_bytes().index(right.record) + 30, 1)
+    wrong = entry(40, right.term + 1, "t" * (40 * 7 % 90))
+    assert len(wrong.record) == len(right.record)
+    assert storage.mend({40: wrong.record}) == set()
     assert storage.mend({40: right.record}) == {40}
 
 
@@ -332,6 +347,7 @@ def test_damage_that_nobody_needs_is_written_anew_without_it(tmp_path: Path) -> 
         assert (path.read_bytes() == data) == (place == 60)  # the header is known
         assert path.stat().st_size == len(data)
         assert whole(storage)
+        assert whole(Storage.open(UnsyncedDisk(), tmp_path))
 
 
 @pytest.mark.parametrize("line", [b'{"format"', b'{"entries":', b'{"end":'])

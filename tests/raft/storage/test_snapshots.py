@@ -313,19 +313,22 @@ def test_a_snapshot_whose_log_is_missing_refuses_the_start(tmp_path: Path, stora
         Storage.open(UnsyncedDisk(), tmp_path)
 
 
-def test_a_missing_segment_above_the_snapshot_refuses_the_start(
+def test_a_missing_segment_above_the_snapshot_is_a_hole_until_too_many_are_missing(
     tmp_path: Path, storage: Storage, log: list[Entry]
 ) -> None:
     storage.adopt(compacted(UnsyncedDisk(), tmp_path, log, 28, []))
     first_counted = tmp_path / segment_name(6, 26)
     first_counted.unlink()
-    with pytest.raises(CorruptLog, match="is missing") as refusal:
-        Storage.open(UnsyncedDisk(), tmp_path)
-    assert refusal.value.file == str(first_counted)
+    assert Storage.open(UnsyncedDisk(), tmp_path).recovered.holes == ((29, 2), (30, 2))
     for path in sorted(tmp_path.glob("log-*.jsonl"))[:5]:
         path.unlink()
-    with pytest.raises(CorruptLog, match="no segment goes on after entry 28"):
+    assert Storage.open(UnsyncedDisk(), tmp_path).recovered.holes == ((29, 2), (30, 2))
+    (tmp_path / segment_name(7, 31)).unlink()
+    for index in tmp_path.glob("*.idx"):
+        index.unlink()
+    with pytest.raises(CorruptLog, match="damaged or missing") as refusal:
         Storage.open(UnsyncedDisk(), tmp_path)
+    assert refusal.value.file == str(tmp_path / segment_name(7, 31))
 
 
 def test_a_snapshot_of_another_cluster_is_refused(tmp_path: Path, storage: Storage, log: list[Entry]) -> None:
