@@ -411,7 +411,7 @@ STORAGE = (
         "What a start finds beyond the durable offset counts as durable without being written again.",
         "a rule of raft/storage/recovery.py",
         recovery._Recovery._close_last,
-        "self._log.carried = [pair for pair in carried if pair[0] > self._log.positions.base_index]",
+        "log.carried = [pair for pair in carried if pair[0] > log.positions.base_index]",
         "self._log.carried = []",
         seed=3,
     ),

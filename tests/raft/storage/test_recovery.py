@@ -15,6 +15,7 @@ from raft.storage.disk import RealDisk
 from raft.storage.log_store import Storage
 from raft.storage.segment import Header, Sealed, encode_header
 from tests.raft.disks import UnsyncedDisk, content, entries, entry, written
+from tests.raft.power import PowerDisk
 
 PAGE_BYTES = 4096
 DURABLE = [*entries(1, 4), *entries(5, 8, term=2)]
@@ -141,7 +142,7 @@ def test_one_flipped_bit_at_every_durable_byte_loses_one_entry_at_most_or_refuse
     end = json.loads(third.read_bytes().splitlines()[0][9:])["predecessor_end"]
     assert _open_with_every_flip(second, end, log).keys() == {"index", "opening", "header"}
     found = _open_with_every_flip(third, _last_opening(third), log)
-    assert found.keys() == {"index", "opening"}  # the header of the newest segment is in no other place
+    assert found == {"index": 3}  # its header is in no other place, and before entry 8 the term changes
     assert len(content(Storage.open(UnsyncedDisk(), tmp_path))) == 11
 
 
@@ -159,15 +160,18 @@ def _open_with_every_flip(path: Path, end: int, log: list[Entry]) -> dict[str, i
 
     Returns of how many lines a start survives the loss, by their kinds; the lines of a kind are alike.
     """
-    whole, before, survived = path.read_bytes(), set(path.parent.iterdir()), dict[str, set[int]]()
-    refused = set[int]()
+    whole, survived, refused = path.read_bytes(), dict[str, set[int]](), set[int]()
+    files = {file: file.read_bytes() for file in path.parent.iterdir()}
     assert end > 250
     for offset, bit in product(range(end), (0, 5, None)):
         start = whole.rfind(b"\n", 0, offset) + 1
         line = whole[start : whole.index(b"\n", start) + 1]
         flipped = whole[offset] ^ 1 << (offset % 8 if bit is None else bit)
-        path.write_bytes(whole[:offset] + bytes([flipped]) + whole[offset + 1 :])
-        opened = _opened(path.parent)
+        disk = PowerDisk()  # in memory: there are thousands of flips
+        for file, data in files.items():
+            disk.write(file, data)
+        disk.write(path, whole[:offset] + bytes([flipped]) + whole[offset + 1 :])
+        opened = _opened(disk, path.parent)
         if isinstance(opened, CorruptLog):
             assert (opened.file, opened.offset) == (str(path), start)
             assert "remove it from the cluster and add a new node with a new id" in str(opened)
@@ -175,17 +179,13 @@ def _open_with_every_flip(path: Path, end: int, log: list[Entry]) -> dict[str, i
         else:
             survived.setdefault(_kind(line), set()).add(start)
             _check_with_a_hole(opened, log, [one.index for one in log if one.record == line])
-            opened.close()
-        for made in set(path.parent.iterdir()) - before:
-            made.unlink()
-    path.write_bytes(whole)
     assert not refused & {start for starts in survived.values() for start in starts}
     return {kind: len(starts) for kind, starts in survived.items()}
 
 
-def _opened(data_dir: Path) -> Storage | CorruptLog:
+def _opened(disk: PowerDisk, data_dir: Path) -> Storage | CorruptLog:
     try:
-        return Storage.open(UnsyncedDisk(), data_dir)
+        return Storage.open(disk, data_dir)
     except CorruptLog as refusal:
         return refusal
 
