@@ -175,9 +175,9 @@ def _check_segment(file: ReadFile, found: CheckedFile, *, sealed: Sealed | None,
         return replace(found, unfinished_bytes=end - scan.stop)
     if scan.stop < end:
         return _with_lost(file, replace(found, problem=_DAMAGED, offset=scan.stop), end, sealed)
-    is_known = sealed is not None and sealed.crc is not None
-    if is_known and checksum(file, end) != sealed.crc and not _has_void(file, end):
-        return replace(found, problem=f"the checksum of the whole is not {sealed.crc:08x}")
+    crc = None if sealed is None else sealed.crc
+    if crc is not None and checksum(file, end) != crc and not _has_void(file, end):
+        return replace(found, problem=f"the checksum of the whole is not {crc:08x}")
     return found
 
 
