@@ -72,7 +72,7 @@ from raft.cluster.bootstrap import Bootstrap
 from raft.cluster.examination import examine
 from raft.cluster.member import RunningMember, make_node
 from raft.cluster.starting_member import StartingMember
-from raft.cluster.stored_membership import own_url, stored_membership
+from raft.cluster.stored_membership import own_url, refuse_lost_state, stored_membership
 from raft.compaction.child_process import ChildRewriter, ChildRunner
 from raft.compaction.child_process import main as rewrite
 from raft.core.configuration import Configuration
@@ -135,6 +135,9 @@ class NodeProcess:
         self._damage = Damage(self._disk, options.data_dir)
         self._damage.recheck()
         stored = self._stored_membership()
+        refuse_lost_state(options.id, stored, self._storage)
+        for report in self._storage.recovered.reports:
+            logger.warning("%s", report)
         alone = stored.voters == (options.id,)
         self._identity = settle(self._disk, options.data_dir, self._identity, alone=alone, moved=options.moved)
         self._secret, self._certificates = self._cluster_secret(), self._peer_certificates()
@@ -196,7 +199,7 @@ class NodeProcess:
     def _open_storage(self) -> Storage:
         """Read the log, and report damage at its end."""
         options = self.options
-        storage = Storage.open(
+        return Storage.open(
             self._disk,
             options.data_dir,
             self._identity.cluster_id,
@@ -204,9 +207,6 @@ class NodeProcess:
             segment_bytes=min((options.compact_mib << 20) // 4, SEGMENT_BYTES),  # a compaction frees whole ones only
             progress=self._reading,
         )
-        for report in storage.recovered.reports:
-            logger.warning("%s", report)
-        return storage
 
     def _make_bootstrap(self) -> Bootstrap:
         options = self.options

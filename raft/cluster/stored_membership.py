@@ -6,10 +6,12 @@ from pathlib import Path
 
 from raft.core.configuration import Configuration, decode_configuration
 from raft.core.configuration import Member as Described
+from raft.core.entries import RECORD_BYTES_MAX
 from raft.core.raft_messages import Entry, SnapshotMeta
 from raft.errors import InvalidMessage, StartRefused
 from raft.rpc.peer_auth import check_level
 from raft.storage.identity import Identity
+from raft.storage.log_store import Storage
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,20 @@ def stored_membership(
         raise StartRefused(f"the log in {data_dir} holds {error}; start what wrote it") from None
     check_level(newest.level, level)
     return newest
+
+
+def refuse_lost_state(id: int, stored: Configuration, storage: Storage) -> None:
+    """Refuse the start of a node alone in its cluster if an entry is lost that its state needs.  Raises CorruptLog.
+
+    A node of several asks the other members for the entry.
+    """
+    if set(stored.members) - {id}:
+        return
+    document = storage.documents(storage.last_index)
+    applied = document.meta.index if document is not None else 0
+    for index, _ in storage.holes():
+        if index > applied:
+            storage.reader.read(index, index, RECORD_BYTES_MAX)
 
 
 def own_url(id: int, given: Mapping[int, str], stored: Configuration) -> str:

@@ -25,6 +25,7 @@ from queue import SimpleQueue
 
 from raft.core.configuration import Configuration, decode_configuration
 from raft.core.digest_points import DigestPoints
+from raft.core.node import Node
 from raft.core.raft_messages import Entry, Kind
 from raft.engine.node_lock import Callbacks, NodeLock
 from raft.engine.proposals import Done, Proposals
@@ -288,7 +289,7 @@ class Applier:
     def _apply_mending(self, commit_index: int) -> None:
         """Apply up to `commit_index`; wait for entries that are damaged on the disk.
 
-        Raises CorruptLog if something else than entries is damaged.
+        Raises CorruptLog if something else than entries is damaged, or no other member is there to have them.
         """
         while not self._given_up:
             try:
@@ -298,7 +299,11 @@ class Applier:
             except CorruptLog as damage:
                 if not damage.indexes:
                     raise
-                if not self._mended(damage, MEND_S) and self._stopping.wait(MEND_S):
+                if self._mended(damage, MEND_S):
+                    continue
+                if self._node_lock.read(_is_alone):
+                    raise
+                if self._stopping.wait(MEND_S):
                     return
 
     def _apply_up_to(self, commit_index: int) -> None:
@@ -384,3 +389,8 @@ class Applier:
             return None
         done = self._proposals.answered(entry.id)
         return (done, result) if done else None
+
+
+def _is_alone(node: Node) -> bool:
+    """Return whether there is no other member that may have an entry that is damaged here."""
+    return not set(node.configuration.members) - {node.id}

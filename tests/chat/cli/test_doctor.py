@@ -15,6 +15,7 @@ from zlib import crc32
 import pytest
 
 import raft_chat
+from chat.cli.backups.doctor import _what_is_asked
 from chat.commands import LEVEL, NOBODY, Actor
 from chat.commands.cluster import ForgetRooms
 from chat.commands.rooms import DeleteRoom
@@ -276,7 +277,7 @@ def test_the_entries_that_are_lost_in_a_file_are_named(
 
 
 def test_an_entry_that_a_start_has_to_apply_and_lacks_is_named(tmp_path: Path, doctor: Doctor) -> None:
-    """The start begins, because it trusts the index of a file whose ends are as they were, and waits for the entry."""
+    """The log can be opened, because an index is trusted of a file whose ends are as they were."""
     directory = tmp_path / "raft-chat-1"
     with running(directory, segment_bytes=16_000) as node:
         scene = Scene(node.member.propose, node.member.agreed_time, "")
@@ -287,10 +288,19 @@ def test_an_entry_that_a_start_has_to_apply_and_lacks_is_named(tmp_path: Path, d
     assert found is not None and path.with_suffix(".idx").exists()
     flip(path, found.end() + 20)
     facts = doctor.facts(directory, 1)
-    assert facts["Refusal"] is None and start_says(directory) is None
-    assert facts["WaitsFor"] == [int(found[1])] and "Applied" not in facts
-    words = f"A node that starts here serves no messages before it has index {int(found[1])} from another member."
-    assert words in doctor.lines(directory, 1)
+    assert start_says(directory) is None and "Applied" not in facts  # the node is refused as it applies its log
+    assert f"{path}: entry {int(found[1])} is damaged" in facts["Refusal"]
+
+
+def test_what_a_start_waits_for_is_told_where_there_are_other_members() -> None:
+    told = [*_what_is_asked({"Holes": [3, 4, 7], "WaitsFor": [7], "Members": [{}, {}]})]
+    assert told == [
+        "A node that starts here asks the other members for 3 entries: index 3 to 4, 7.",
+        "A node that starts here serves no messages before it has index 7 from another member.",
+    ]
+    assert [*_what_is_asked({"Holes": [3], "WaitsFor": [], "Members": [{}]})] == [
+        "There is no other member that could give what is lost."
+    ]
 
 
 def is_intact(path: Path, index: int) -> bool:

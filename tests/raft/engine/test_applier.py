@@ -331,7 +331,19 @@ def test_entries_before_a_damaged_one_are_applied_and_it_is_waited_for() -> None
     assert memory.commands == [b"%d" % number for number in range(1, 11)]
 
 
-def test_a_stop_ends_the_wait_for_an_entry_that_nobody_has() -> None:
+def test_a_member_without_others_ends_at_a_damaged_entry_that_it_has_to_apply() -> None:
+    alone, _, memory = restarted(10)
+    disk = Damaged(alone.storage, 5)
+    applier = Applier(alone.node_lock, cast(Storage, disk), memory, Proposals(1, 2), lambda configuration: None)
+    assert applier.commit(10)
+    applier.wake()
+    with pytest.raises(CorruptLog, match="entry 5 is damaged"):
+        applier.run()
+    assert applier.last_applied == 4
+
+
+def test_a_stop_ends_the_wait_for_an_entry_that_nobody_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raft.engine.applier._is_alone", lambda node: False)
     alone, _, memory = restarted(10)
     disk, tried = Damaged(alone.storage, 5), threading.Event()
 
