@@ -163,8 +163,12 @@ class RunningMember:
         `on_set_aside` is called with the last applied index when it is; it must not block.
         `scrub_bytes_per_s`: at most so much of the log is read by itself; 0: none.
 
-        Raises StartRefused: the log may hold entries beyond the level.
+        Raises StartRefused: the log may hold entries beyond the level; CorruptLog: the state is lost, and no other
+        member can have it.
         """
+        lost = storage.recovered.base_damage if storage.recovered.needs_snapshot else None
+        if lost is not None and node.configuration.voters == (node.id,):
+            raise lost
         check_level(node.configuration.level, level)
         self.id = node.id
         self._storage = storage
@@ -190,7 +194,9 @@ class RunningMember:
             ask_for_base=self._ask_for_base, scrub_bytes_per_s=scrub_bytes_per_s,
             make_base=lambda pause: renew_base(storage, self._applier, self._healing.records, pause),
         )  # fmt: skip
-        self._applier = Applier(node_lock, storage, machine, proposals, own.follow, self._copies, self._healing.mended)
+        self._applier = Applier(
+            node_lock, storage, machine, proposals, own.follow, self._copies, self._healing.mended, self._lost_state
+        )
         self._peers = Peers(
             node_lock, storage, own, self._contact, self._addresses, self._healing.mended,
             election_timeout_ms=timeout_ms, append_bytes_max=settings.append_bytes_max,
@@ -252,6 +258,14 @@ class RunningMember:
         self._clocks.heard(member, time, asked_s)
         self._healing.repairer.heard(member)
 
+    def _lost_state(self, damage: CorruptLog) -> bool:
+        """Get the state from the leader, in place of a damaged one; return False if no other member can lead."""
+        voters = self._node_lock.read(lambda node: node.configuration.voters)
+        if voters == (self.id,):
+            return False
+        self._set_aside.begin(0, f"lost its state ({damage.file}: {damage.what} at byte {damage.offset})")
+        return True
+
     def _ask_for_base(self) -> None:
         if self._log_maintenance is not None:
             self._log_maintenance.ask_for_base()
@@ -303,6 +317,9 @@ class RunningMember:
             threading.Thread(target=self._guard, args=(run,), name=name, daemon=True)  # may hang in a system call
             for name, run in runs
         ]
+        recovered = self._storage.recovered
+        if recovered.needs_snapshot and recovered.base_damage is not None:
+            self._lost_state(recovered.base_damage)  # before anything is applied
         self._healing.start()
         for thread in self._threads:
             thread.start()

@@ -1,4 +1,4 @@
-"""A member whose state differs from a majority's: it serves nobody, and gets its state anew from the leader.
+"""A member whose state differs from a majority's, or is lost: it serves nobody, and gets a new one from the leader.
 
     SERVES --(differs from a majority)--> DIFFERS --(a snapshot is in its place)--> COMPARES --(agrees)--> SERVES
 
@@ -21,6 +21,9 @@ snapshot's last entry, of index S and term T, is committed, since a member makes
   any snapshot.
 In both cases the state at S is the snapshot's, whole, with the sessions; entries above S are applied to that alone.
 What the leader sends could be wrong too, if it alone shares the fault.  So the member compares before it serves.
+
+A start whose base is lost, with its state document, begins so too, before anything is applied (recovery.py).  All this
+holds for it as well: the snapshot that is asked for is above the lost base, and replaces it.
 
 The mark SET_ASIDE in the data directory outlives the process: a member that starts with it compares before it serves.
 """
@@ -163,7 +166,7 @@ class SetAside:
         """Go one step on the way back, now and then; return whether the state was replaced in it."""
         if self.phase is not Phase.DIFFERS:
             return False
-        if self._storage.base_index > self._above and self._applier.replace_state():
+        if self._storage.base_index > self._above and self._replace_state():
             self._node_lock.act(lambda node: node.await_snapshot(0))
             self.phase, self.index = Phase.COMPARES, self._applier.last_applied
             self._hold_maintenance(False)
@@ -178,6 +181,14 @@ class SetAside:
             self._asked_s = self._clock()
             self._ask()
         return False
+
+    def _replace_state(self) -> bool:
+        try:
+            return self._applier.replace_state()
+        except CorruptLog as damage:
+            logger.warning("the leader's snapshot was damaged before it was read: %s", damage)
+            self._above, self._asked_s = self._storage.base_index, float("-inf")
+            return False
 
     def agreed(self, index: int) -> bool:
         """Serve again if the state at `index` is that of a majority, and a new one; return whether it does now."""

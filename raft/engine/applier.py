@@ -77,11 +77,13 @@ class Applier:
         on_configuration: Callable[[Configuration], None],
         copies: CopyTaker | None = None,
         mended: Callable[[CorruptLog, float], bool] = lambda damage, timeout_s: False,
+        lost_state: Callable[[CorruptLog], bool] = lambda damage: False,
     ) -> None:
         """`on_configuration` is called by the thread that applies, with each committed configuration.
 
         `copies` gets copies of the state at the log's digest points.  `mended(damage, timeout_s)` waits until damaged
-        entries are mended; False: they are not, so far.
+        entries are mended; False: they are not, so far.  `lost_state(damage)` has another member's state take the place
+        of a state document that is damaged, after `freeze`; False: no other member can have one.
         """
         self.refusal = ""  # why nothing is read or proposed here; "" if it is.  Set and cleared by raft/digest
         self._is_frozen = False
@@ -94,6 +96,7 @@ class Applier:
         self._proposals = proposals
         self._on_configuration = on_configuration
         self._mended = mended
+        self._lost_state = lost_state
         self._replicated = Replicated(machine)
         self._changed = threading.Condition()
         self._given_up = False
@@ -149,10 +152,8 @@ class Applier:
             return
         try:
             self._apply_up_to(min(self._commit_index, self.last_applied + FEW))
-        except CorruptLog as damage:
-            if not damage.indexes:
-                raise
-            self.wake()  # the apply thread may wait
+        except CorruptLog:  # for the apply thread, which may wait until it is mended
+            self.wake()
         finally:
             self._busy.release()
         if self.last_applied < self._commit_index or self._reads:
@@ -289,7 +290,7 @@ class Applier:
     def _apply_mending(self, commit_index: int) -> None:
         """Apply up to `commit_index`; wait for entries that are damaged on the disk.
 
-        Raises CorruptLog if something else than entries is damaged, or no other member is there to have them.
+        Raises CorruptLog if the state document, or an entry, is damaged, and no other member is there to have it.
         """
         while not self._given_up:
             try:
@@ -298,7 +299,9 @@ class Applier:
                 return
             except CorruptLog as damage:
                 if not damage.indexes:
-                    raise
+                    if not self._lost_state(damage):
+                        raise
+                    return
                 if self._mended(damage, MEND_S):
                     continue
                 if self._node_lock.read(_is_alone):

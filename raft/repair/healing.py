@@ -64,6 +64,8 @@ class Healing:
         holes = [index for index, _ in self._storage.holes()]
         for start in range(0, len(holes), _HOLES):
             self._note_holes(holes[start : start + _HOLES])
+        if self._storage.recovered.base_damage is not None:
+            self._damage.note(self._storage.recovered.base_damage)
         if holes or self._damage.found():
             self.scrub.begin()
 

@@ -36,8 +36,9 @@ from raft.errors import InvalidMessage
 from raft.storage.disk import TEMPORARY_SUFFIX, Disk, ReadFile
 from raft.storage.file_names import SnapshotFile, index_name
 from raft.storage.positions import Sparse
+from raft.storage.salvage import any_line, pieces_of
 from raft.storage.segment import Content, Header
-from raft.storage.snapshot_file import Scan, end_crc, scan_file
+from raft.storage.snapshot_file import ENTRIES, Scan, end_crc, scan_file
 
 FORMAT = 1
 OWNER = "owner"  # the word of the process that owns the directory
@@ -146,6 +147,27 @@ class Indexes:
         except InvalidMessage:
             return None
         return Base(SnapshotFile(scan.meta, name, said.size), scan.cluster_id, Sparse(*found[1]))
+
+    def salvaged_base(self, name: str, file: ReadFile) -> "tuple[Base, bool] | None":
+        """Return a damaged snapshot by its own intact lines, and whether those are all of its entries.
+
+        None if the first line, which describes it, is damaged too.  Raises OSError.
+        """
+        size, scan, sparse, announced, last_index = file.size, Scan(name), Sparse(), -1, 0
+        for piece in pieces_of(file, size, any_line):
+            if piece.line is None:
+                continue
+            if piece.offset == 0:
+                with suppress(InvalidMessage):
+                    scan.feed(piece.line[0])
+            elif announced < 0 and (entries := ENTRIES.fullmatch(piece.line[2])):
+                announced = int(entries[1])
+            elif last_index < piece.index <= scan.meta.index:
+                sparse.add(piece.index, piece.offset, piece.length)
+                last_index = piece.index
+        if not scan.meta.index:
+            return None
+        return Base(SnapshotFile(scan.meta, name, size), scan.cluster_id, sparse), len(sparse.indexes) == announced
 
     def keep_base(self, name: str, sparse: Sparse) -> None:
         """Make the index of a whole snapshot."""

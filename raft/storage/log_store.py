@@ -42,6 +42,7 @@ from raft.storage.file_names import (
     checkpoint_index,
     checkpoint_name,
     first_index_of,
+    index_name,
     segment_name,
     sequence_of,
     snapshot_name,
@@ -79,6 +80,8 @@ class Recovered:
     snapshot: SnapshotMeta | None  # the base: `last_index` is never below it, `term_runs` are those above it
     reports: tuple[str, ...]  # a line for each thing that was cut, or is lost
     holes: tuple[tuple[int, int], ...] = ()  # index and term of the entries that are lost, to be fetched and mended
+    base_damage: CorruptLog | None = None  # the base is not whole
+    needs_snapshot: bool = False  # nor is there a state to go on from: the leader's snapshot has to come first
 
 
 class Storage:
@@ -126,7 +129,19 @@ class Storage:
             self._files.base.meta if self._files.base else None,
             tuple(log.reports),
             tuple(self.holes()),
+            log.base_damage,
+            log.needs_snapshot or (log.base_damage is not None and not self._has_document()),
         )
+
+    def _has_document(self) -> bool:
+        """Return whether a state document can be read: a checkpoint, or that in a base which is damaged elsewhere."""
+        document = self.documents(self.last_index)
+        try:
+            for _ in document.lines if document else ():
+                pass
+        except CorruptLog:
+            return False
+        return document is not None
 
     def _adopt_checkpoint(self) -> None:
         found = self.documents(self.last_index)
@@ -464,6 +479,9 @@ class Storage:
             if base.file.meta != meta:
                 raise InvalidMessage("not the snapshot that was announced")
         except InvalidMessage as error:
+            with suppress(FileNotFoundError):  # first: a start would take an index alone for that of a lost base
+                self._disk.remove(self._data_dir / index_name(name))
+                self._disk.sync_directory(self._data_dir)
             self._disk.remove(self._data_dir / name)
             raise InvalidMessage(f"{name}: {error}") from None
         with self._base_lock:

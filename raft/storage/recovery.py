@@ -25,6 +25,12 @@ They still cancel earlier records, because the base may lie in the middle of a r
 - A segment that has a successor, and the base, are not read if their index (index_file.py) can be trusted.  Damage
   between their two ends is then found when it is used.
 - The log in the segments reaches the base, because everything in the snapshot was durable here before.
+- A damaged or missing base is known from its index, which repeats its first line and has the positions of its entries,
+  or from its own intact lines.  Then the start goes on.  What is above the base is in the segments, and stays: this
+  member has acknowledged it (Raft §5.4), and so do its term and vote.  Up to the base only the snapshot has what was
+  committed.  The state comes from a newer checkpoint, or from the intact document in the base.  If there is neither, or
+  not all entries in the base are known, the member `needs_snapshot`: it serves nobody, and takes the leader's, which
+  replaces the log up to its index and keeps what follows (Raft §7).
 - Beyond the highest durable offset that any intact opening of the last file names, before or after the damage, lies
   one batch that was never acknowledged: its intact beginning is kept, the rest is cut and reported.
 - What is kept of it may be in the page cache only (after a failed fsync the cache forgets that it must be written, and
@@ -51,6 +57,7 @@ from raft.storage.disk import NO_DAMAGE, TEMPORARY_SUFFIX, Disk, ReadFile
 from raft.storage.file_names import (
     counted_from,
     first_index_of,
+    indexed_by,
     is_temporary,
     is_temporary_index,
     segment_name,
@@ -58,7 +65,7 @@ from raft.storage.file_names import (
     snapshot_index,
 )
 from raft.storage.file_set import FileSet
-from raft.storage.index_file import OWNER, Indexes
+from raft.storage.index_file import OWNER, Base, Indexes
 from raft.storage.positions import Positions, TermRuns, moved, unpack
 from raft.storage.reader import Progress
 from raft.storage.salvage import (
@@ -115,6 +122,8 @@ class RecoveredLog:
     cluster_id: str = ""
     last_segment: LastSegment | None = None
     headers: list[Header] = field(default_factory=list)
+    base_damage: CorruptLog | None = None  # the base is not whole
+    needs_snapshot: bool = False  # nor is it known which entries it holds
     holes: dict[int, tuple[int, Lost]] = field(default_factory=dict)  # lost entries: index -> position, place
     # Entries beyond the durable offset and above the base: index, record.
     carried: list[tuple[int, bytes]] = field(default_factory=list)
@@ -191,7 +200,7 @@ class _Recovery:
         log, found = self._log, self._disk.list(self._data_dir)
         if self._tidy:
             self._remove_left_overs(found)
-        self._take_base(max(found, key=snapshot_index, default=""), cluster_id)
+        self._take_base(self._newest_base(found), cluster_id)
         names = self._counted(sorted(name for name in found if sequence_of(name)), must_exist)
         log.headers = headers = self._chain(names) if names else []
         base_index = log.positions.base_index
@@ -219,15 +228,34 @@ class _Recovery:
             ):  # it never became a file of the log, so nothing in it counts
                 self._disk.remove(self._data_dir / name)
 
+    def _newest_base(self, found: Sequence[str]) -> str:
+        """Return the name of the newest snapshot, which may be missing if its index is there; "" without one.
+
+        An index is made after its snapshot is durable under its name, and is removed before a snapshot that is no base.
+        """
+        name = max(found, key=snapshot_index, default="")
+        indexed = max(map(indexed_by, found), key=snapshot_index, default="")
+        if snapshot_index(indexed) > snapshot_index(name) and self._indexes.lost_base(indexed) is not None:
+            return indexed
+        return name
+
     def _take_base(self, name: str, cluster_id: str) -> None:
         if not snapshot_index(name):
             return
+        file = open_possible(self._disk, self._data_dir / name)
         try:
+            if file is None:
+                raise InvalidMessage("missing or unreadable")
             base = self._indexes.base(name)
         except OtherFormat as other:
             raise StartRefused(f"{self._data_dir / name}: not a snapshot of this program: {other}") from None
-        except InvalidMessage as error:  # a snapshot is durable before it gets its name
-            self._refuse(name, 0, f"the snapshot cannot be used: {error},")
+        except (InvalidMessage, OSError) as error:  # a snapshot is durable before it gets its name
+            if isinstance(error, OSError) and error.errno in NO_DAMAGE:
+                raise
+            base = self._damaged_base(name, file, str(error))
+        finally:
+            if file is not None:
+                file.close()
         self._check_cluster(name, base.cluster_id, cluster_id)
         log = self._log
         slot = log.files.reserve(base.file)
@@ -235,6 +263,19 @@ class _Recovery:
         log.positions = Positions(base.file.meta.index, base.sparse, slot)
         log.last_time = base.file.meta.time
         log.cluster_id = base.cluster_id
+
+    def _damaged_base(self, name: str, file: ReadFile | None, why: str) -> Base:
+        """Return what is certain of a snapshot that is not whole.  Raises CorruptLog."""
+        what = f"the snapshot cannot be used: {why},"
+        damage = CorruptLog(str(self._data_dir / name), 0, what, ADVICE)
+        indexed = self._indexes.lost_base(name)
+        found = (indexed, True) if indexed or not file else self._indexes.salvaged_base(name, file)
+        base, are_all_known = found or (None, False)
+        if base is None:
+            raise damage
+        self._log.base_damage, self._log.needs_snapshot = damage, not are_all_known
+        self._log.reports.append(f"{self._data_dir / name}: the snapshot is damaged or missing")
+        return base
 
     def _counted(self, names: list[str], must_exist: bool) -> list[str]:
         base_index = self._log.positions.base_index

@@ -23,7 +23,7 @@ was made of what was applied, so its entry is committed, whatever the hard state
 import json
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
@@ -32,7 +32,7 @@ from raft.core.configuration import decode_configuration
 from raft.core.entries import RECORD_BYTES_MAX, decode_object, entry_of_verified, index_of, seal
 from raft.core.raft_messages import SnapshotMeta
 from raft.errors import ADVICE, CorruptLog, InvalidMessage, OtherFormat
-from raft.storage.disk import TEMPORARY_SUFFIX, Disk, ReadFile
+from raft.storage.disk import NO_DAMAGE, TEMPORARY_SUFFIX, Disk, ReadFile
 from raft.storage.file_names import SnapshotFile, checkpoint_index, snapshot_index
 from raft.storage.positions import FILE_BYTES_MAX, Sparse
 from raft.storage.segment import Line, intact_lines, intact_lines_in
@@ -42,7 +42,7 @@ CHUNK_BYTES = 4 * RECORD_BYTES_MAX  # read at a time: always holds a whole line
 STEP_BYTES = 128 << 10  # some hundred entries: a few milliseconds
 WRITE_STEP_BYTES = 64 << 10  # some hundred lines, which take one or two milliseconds to make
 _WRITE_BYTES = 1 << 20  # in one piece, and synced: a large fsync would hold up those of the log beside it
-_ENTRIES = re.compile(rb'\{"entries":([0-9]{1,16})\}')
+ENTRIES = re.compile(rb'\{"entries":([0-9]{1,16})\}')
 _END = re.compile(rb'\{"end":([0-9]{1,16}),"crc":"([0-9a-f]{8})"\}')
 _END_LINE_BYTES = 64  # an end line has at most 57
 OWN_LINES = (b'{"entries":', b'{"end":')
@@ -137,7 +137,7 @@ class Scan:
         self._take = self._take_document
 
     def _take_document(self, line: Line, _: int) -> None:
-        entries = _ENTRIES.fullmatch(line[2])
+        entries = ENTRIES.fullmatch(line[2])
         if entries is not None:
             self._entries_left = int(entries[1])
             self._take = self._take_entry
@@ -208,18 +208,21 @@ def end_crc(file: ReadFile) -> int:
 
 
 def document_lines(disk: Disk, path: Path) -> Iterator[bytes]:
-    """Yield the lines of the state document in a whole file.  Raises OSError; CorruptLog: it is damaged now."""
-    file, stop = disk.open(path), 0
+    """Yield the lines of the state document in a file.  Raises CorruptLog: it is damaged or missing; OSError."""
+    stop, what = 0, "the state document is damaged"
     try:
-        for offset, line in intact_lines(file, 0, file.size):
-            if line[2].startswith(OWN_LINES):
-                return
-            if offset:
-                yield line[2]
-            stop = offset + line.end() - line.start()
-    finally:
-        file.close()
-    raise CorruptLog(str(path), stop, "the state document is damaged", ADVICE)
+        with closing(disk.open(path)) as file:
+            for offset, line in intact_lines(file, 0, file.size):
+                if line[2].startswith(OWN_LINES):
+                    return
+                if offset:
+                    yield line[2]
+                stop = offset + line.end() - line.start()
+    except OSError as error:
+        if error.errno in NO_DAMAGE:
+            raise
+        what = f"the state document cannot be read ({error.strerror or error})"
+    raise CorruptLog(str(path), stop, what, ADVICE)
 
 
 def file_steps(

@@ -91,9 +91,9 @@ class Host:
         )
         endpoint = Endpoint(member.sender, member.hello, secret)
         committed = member.start()
-        assert member.wait_applied(committed, 10.0)
         endpoint.engine = member
         self.port.open(endpoint)
+        assert member.wait_applied(committed, 10.0)
         self._member = member
 
     def _compact(self, up_to: int, meanwhile: Callable[[], None]) -> SnapshotMeta:

@@ -165,7 +165,9 @@ def export_room(request: Request, room: str) -> Read:
         disposition = f"attachment; filename*=UTF-8''{percent_encoded(room)}.ndjson"
         headers = [("Cache-Control", "no-store"), ("Content-Disposition", disposition)]
         log_index = max(seen, log_index)
-        return Response(HTTPStatus.OK, b"", NDJSON, headers=headers, log_index=log_index, pieces=pieces)
+        first = next(pieces, b"")  # what is damaged in it is a Problem; later on the connection can only be cut
+        whole = chain((first,), pieces)
+        return Response(HTTPStatus.OK, b"", NDJSON, headers=headers, log_index=log_index, pieces=whole)
 
     return Read.asked(request.query(), render, by_caller=True)
 

@@ -260,3 +260,39 @@ def test_a_state_that_a_start_restored_wrongly_is_found(tmp_path: Path) -> None:
         assert started.memory.commands == leader.memory.commands
     finally:
         cluster.close()
+
+
+@pytest.mark.parametrize("harm", ["document", "file"])
+def test_a_start_whose_base_is_lost_serves_nobody_until_it_has_the_leaders_state(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, harm: str
+) -> None:
+    cluster = cluster_of(tmp_path, 3)
+    try:
+        leader = cluster.leader()
+        said = post(leader, range(20))
+        cluster.wait_until_all_have(said)
+        host = cluster.followers()[0]
+        maintenance = host.member._log_maintenance
+        assert maintenance is not None
+        base = maintenance.compact(host.member.last_applied).index
+        said |= post(leader, range(20, 30))  # what this member acknowledges above its base
+        cluster.wait_until_all_have(said)
+        host.stop()
+        path = host.path / f"snapshot-{base:015d}.jsonl"
+        for checkpoint in host.path.glob("checkpoint-*"):
+            checkpoint.unlink()
+        content = path.read_bytes()
+        middle = content.index(b"\n") + 20
+        path.unlink() if harm == "file" else path.write_bytes(content[:middle] + b"\0" + content[middle + 1 :])
+        with caplog.at_level(logging.INFO):
+            host.start()
+            wait_until(lambda: not host.member.is_set_aside, DEADLINE_S, "it serves again")
+        assert "this node lost its state" in caplog.text
+        assert host.member._storage.base_index > base
+        said |= post(leader, range(30, 35))
+        cluster.wait_until_all_have(said)
+        assert host.read() is None
+        wait_until(lambda: "Damage" not in host.member.status(), DEADLINE_S, "nothing is damaged")
+        assert host.memory.commands == leader.memory.commands
+    finally:
+        cluster.close()

@@ -221,7 +221,7 @@ def restart(scene: Scene, host: Host, indexes: list[int]) -> None:
     read(scene, host, indexes)
 
 
-PLACES = (read, scrub, fetch, replication, compaction)
+PLACES = (read, scrub, fetch, replication, compaction, restart)
 
 
 def settled(host: Host) -> None:
@@ -255,7 +255,7 @@ def whole(scene: Scene, host: Host, indexes: list[int]) -> bool:
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-@pytest.mark.parametrize("place", [read, scrub], ids=lambda place: place.__name__)
+@pytest.mark.parametrize("place", [read, scrub, restart], ids=lambda place: place.__name__)
 def test_what_is_lost_in_a_snapshot_is_mended_where_it_is_read(
     scene: Scene,
     place: Callable[[Scene, Host, list[int]], None],

@@ -24,6 +24,7 @@ from raft.storage.file_names import (
     snapshot_name,
 )
 from raft.storage.file_set import LINGER_MIN_S, LINGER_S
+from raft.storage.index_file import OWNER, Indexes
 from raft.storage.log_store import Storage
 from raft.storage.recovery import recover
 from raft.storage.snapshot_file import Document, file_steps
@@ -286,19 +287,88 @@ def test_segments_count_from_the_last_that_begins_at_or_below_the_end_of_the_bas
 # What a start refuses
 
 
-def test_a_damaged_snapshot_refuses_the_start(tmp_path: Path, storage: Storage, log: list[Entry]) -> None:
+def opened_or_refused(tmp_path: Path) -> Storage | CorruptLog:
+    try:
+        return Storage.open(UnsyncedDisk(), tmp_path)
+    except CorruptLog as refusal:
+        return refusal
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_a_damaged_snapshot_is_known_by_its_index_or_its_own_first_line(
+    tmp_path: Path, storage: Storage, log: list[Entry], indexed: bool
+) -> None:
+    storage.adopt(compacted(UnsyncedDisk(), tmp_path, log, 23, [2, 3]))
+    path, index = tmp_path / snapshot_name(23), tmp_path / index_name(snapshot_name(23))
+    whole = path.read_bytes()
+    header_end, document_end = whole.index(b"\n") + 1, whole.index(b"\n", whole.index(b'{"entries"')) + 1
+    entries_end = whole.rindex(b"\n", 0, -1) + 1
+    harmed: list[tuple[int, bytes]] = [(cut, whole[:cut]) for cut in (len(whole) - 1, entries_end, 0)]
+    harmed.append((len(whole), whole + whole[-60:]))
+    flips = range(0, len(whole), 7)
+    harmed += [(flip, whole[:flip] + bytes([whole[flip] ^ 1]) + whole[flip + 1 :]) for flip in flips]
+    for offset, content in harmed:
+        path.write_bytes(content)
+        if not indexed:
+            index.unlink(missing_ok=True)
+        opened = opened_or_refused(tmp_path)
+        if isinstance(opened, CorruptLog):
+            assert not indexed and offset < header_end
+            assert opened.file == str(path) and "the snapshot cannot be used" in str(opened)
+            continue
+        found = opened.recovered
+        assert indexed or offset >= header_end
+        assert found.base_damage is not None and found.base_damage.file == str(path)
+        assert (found.snapshot and found.snapshot.index, opened.last_index) == (23, 40)
+        assert opened.reader.read(24, 24, 1) == [log[23].record]
+        assert found.needs_snapshot == (offset < (document_end if indexed else entries_end))
+        for one in (2, 3):
+            assert lost_indexes(opened, one) in ((), (one,)) or (found.needs_snapshot and not indexed)
+
+
+def lost_indexes(storage: Storage, index: int) -> tuple[int, ...] | None:
+    """What a read of this entry says is damaged; None: that the entry is gone."""
+    try:
+        storage.reader.read_many([index])
+    except CorruptLog as damage:
+        return damage.indexes
+    except LookupError:
+        return None
+    return ()
+
+
+def test_a_snapshot_that_is_missing_is_known_by_its_index(tmp_path: Path, storage: Storage, log: list[Entry]) -> None:
     storage.adopt(compacted(UnsyncedDisk(), tmp_path, log, 23, [2, 3]))
     path = tmp_path / snapshot_name(23)
-    whole = path.read_bytes()
-    for offset in range(0, len(whole), 7):
-        path.write_bytes(whole[:offset] + bytes([whole[offset] ^ 1]) + whole[offset + 1 :])
-        with pytest.raises(CorruptLog, match="the snapshot cannot be used") as refusal:
-            Storage.open(UnsyncedDisk(), tmp_path)
-        assert refusal.value.file == str(path)
-    for torn in (whole[:-1], whole + whole[-60:], whole[: whole.rindex(b"\n", 0, -1) + 1], b""):
-        path.write_bytes(torn)
-        with pytest.raises(CorruptLog, match="the snapshot cannot be used"):
-            Storage.open(UnsyncedDisk(), tmp_path)
+    path.unlink()
+    opened = Storage.open(UnsyncedDisk(), tmp_path)
+    assert (opened.base_index, opened.last_index, opened.recovered.needs_snapshot) == (23, 40, True)
+    with pytest.raises(CorruptLog, match="missing") as damage:
+        opened.reader.read_many([2, 3])
+    assert damage.value.indexes == (2, 3)
+
+
+def test_a_newer_checkpoint_makes_a_lost_state_document_unneeded(
+    tmp_path: Path, storage: Storage, log: list[Entry]
+) -> None:
+    disk = UnsyncedDisk()
+    storage.adopt(compacted(disk, tmp_path, log, 23, [2, 3]))
+    checkpointed(disk, tmp_path, log, 30)
+    (tmp_path / snapshot_name(23)).unlink()
+    opened = Storage.open(UnsyncedDisk(), tmp_path)
+    assert opened.recovered.base_damage is not None and not opened.recovered.needs_snapshot
+    assert documents(opened) == (30, [b'{"sessions":[]}', b'{"at":30}'])
+
+
+def test_a_snapshot_that_was_refused_leaves_no_index_that_a_start_takes_for_a_base(
+    tmp_path: Path, storage: Storage, log: list[Entry]
+) -> None:
+    meta = compacted(UnsyncedDisk(), tmp_path, log, 23, [2, 3])
+    Indexes(UnsyncedDisk(), tmp_path, OWNER).base(snapshot_name(23))
+    with pytest.raises(InvalidMessage, match="not the snapshot that was announced"):
+        storage.adopt(replace(meta, term=meta.term + 1))
+    assert not any("snapshot-" in path.name for path in tmp_path.iterdir())
+    assert Storage.open(UnsyncedDisk(), tmp_path).recovered.snapshot is None
 
 
 def test_a_snapshot_whose_log_is_missing_refuses_the_start(tmp_path: Path, storage: Storage, log: list[Entry]) -> None:
