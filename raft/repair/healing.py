@@ -141,6 +141,7 @@ class Healing:
             return bool(damage.indexes)  # entries are mended one by one
         if base is not None:
             self._damage.forget(base.name)
+        self.forget_replaced()  # the leader's snapshot may have taken the place of a damaged one
         return True
 
     def _scrubbed(self, damaged: set[str]) -> None:
