@@ -78,6 +78,8 @@ class LogPrefix:
         self._maker = str(os.getpid())  # an orphaned child may still write the same file
         log = log or recover(disk, data_dir, "", True, lambda _, __: pause(), beside=self._maker)
         self._log = log
+        if log.needs_snapshot and log.base_damage is not None:
+            raise log.base_damage
         self._reader = LogReader(disk, data_dir, log.files, log.positions)
         self.base_index = log.positions.base_index
         if not self.base_index <= up_to <= log.last_index or not up_to:

@@ -232,12 +232,9 @@ class _Recovery:
         """Return the name of the newest snapshot, which may be missing if its index is there; "" without one.
 
         An index is made after its snapshot is durable under its name, and is removed before a snapshot that is no base.
+        An older snapshot that is still there is no way out: a received one may have replaced another log.
         """
-        name = max(found, key=snapshot_index, default="")
-        indexed = max(map(indexed_by, found), key=snapshot_index, default="")
-        if snapshot_index(indexed) > snapshot_index(name) and self._indexes.lost_base(indexed) is not None:
-            return indexed
-        return name
+        return max([*found, *map(indexed_by, found)], key=snapshot_index, default="")
 
     def _take_base(self, name: str, cluster_id: str) -> None:
         if not snapshot_index(name):

@@ -346,6 +346,10 @@ def test_a_snapshot_that_is_missing_is_known_by_its_index(tmp_path: Path, storag
     with pytest.raises(CorruptLog, match="missing") as damage:
         opened.reader.read_many([2, 3])
     assert damage.value.indexes == (2, 3)
+    index = tmp_path / index_name(path.name)
+    index.write_bytes(index.read_bytes()[:-9])
+    with pytest.raises(CorruptLog, match="the snapshot cannot be used: missing or unreadable"):
+        Storage.open(UnsyncedDisk(), tmp_path)
 
 
 def test_a_newer_checkpoint_makes_a_lost_state_document_unneeded(
