@@ -74,7 +74,7 @@ class _Examination:
             base = log.files.base.meta if log.files.base else None
             members = stored_membership(self._data_dir, self._level, identity, base, log.configurations)
             facts |= _of_members(members)
-            self._restore(log, facts, alone=len(members.members) == 1)
+            self._restore(log, facts, members)
             refuse_copy(self._disk, self._data_dir, identity, alone=members.voters == (identity.id,))
         except CorruptLog as damage:
             self._note(damage)
@@ -85,11 +85,11 @@ class _Examination:
             return f"data directory {self._data_dir} cannot be read: {error}"
         return ""
 
-    def _restore(self, log: RecoveredLog, facts: Facts, *, alone: bool) -> None:
+    def _restore(self, log: RecoveredLog, facts: Facts, members: Configuration) -> None:
         """Bring the machine to the committed state.  Raises StartRefused.
 
         If an entry is damaged that is needed for it, a node starts, and waits until another member gives it the entry.
-        A node that is `alone` in its cluster is refused.
+        If the state in the snapshot is lost, it waits for the leader's.  A node alone in its cluster is refused.
         """
         up_to = log.hard_state.commit_index
         if not up_to:
@@ -97,9 +97,11 @@ class _Examination:
         try:
             LogPrefix(self._disk, self._data_dir, up_to, self._machine, lambda: None, log=log)
         except CorruptLog as damage:
-            if not damage.indexes or alone:
+            if len(members.members) == 1 or (not damage.indexes and len(members.voters) == 1):
                 raise
-            facts["WaitsFor"] = list(damage.indexes)
+            facts |= {"WaitsFor": list(damage.indexes)} if damage.indexes else {"NeedsSnapshot": True}
+            if not damage.indexes:
+                self._note(damage)
         except (InvalidMessage, LookupError) as error:
             raise StartRefused(f"the state at index {up_to} cannot be read: {error}") from error
         else:

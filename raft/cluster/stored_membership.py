@@ -47,10 +47,13 @@ def stored_membership(
 
 
 def refuse_lost_state(id: int, stored: Configuration, storage: Storage) -> None:
-    """Refuse the start of a node alone in its cluster if an entry is lost that its state needs.  Raises CorruptLog.
+    """Refuse the start of a node alone in its cluster if what its state needs is lost.  Raises CorruptLog.
 
-    A node of several asks the other members for the entry.
+    A node of several asks the other members for an entry; one that is not the only voter takes the leader's snapshot.
     """
+    recovered = storage.recovered
+    if recovered.needs_snapshot and recovered.base_damage is not None and stored.voters == (id,):
+        raise recovered.base_damage
     if set(stored.members) - {id}:
         return
     document = storage.documents(storage.last_index)

@@ -223,9 +223,18 @@ class SealedFiles:
         return file is None
 
     def _first_term(self, indexes: "array[int]", default: int) -> int:
+        """Return the term of the first of these entries, nearest first, that is sound."""
+        damaged: tuple[int, ...] = ()
+        try:
+            self._reader.read_many(sorted(indexes))  # in one call: a whole file may be lost
+        except CorruptLog as damage:
+            damaged = damage.indexes
+        except LookupError:
+            return default
         for index in indexes:
-            with suppress(CorruptLog, LookupError):
-                return decode_entry(self._reader.read_many([index])[0]).term
+            if index not in damaged:
+                with suppress(CorruptLog, LookupError):
+                    return decode_entry(self._reader.read_many([index])[0]).term
         return default
 
     def _mend_file(self, slot: int, name: str, records: Mapping[int, bytes]) -> None:

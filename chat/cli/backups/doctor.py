@@ -126,6 +126,8 @@ def _what_is_asked(facts: Facts) -> Iterator[str]:
     elif holes:
         count = _count(len(holes), "entry")
         yield f"A node that starts here asks the other members for {count}: index {_ranges(holes)}."
+    if facts.get("NeedsSnapshot"):
+        yield "A node that starts here serves no messages before it has the leader's snapshot."
     if awaited:
         yield f"A node that starts here serves no messages before it has index {_ranges(awaited)} from another member."
 

@@ -298,6 +298,9 @@ def test_what_a_start_waits_for_is_told_where_there_are_other_members() -> None:
         "A node that starts here asks the other members for 3 entries: index 3 to 4, 7.",
         "A node that starts here serves no messages before it has index 7 from another member.",
     ]
+    assert [*_what_is_asked({"NeedsSnapshot": True, "Members": [{}, {}]})] == [
+        "A node that starts here serves no messages before it has the leader's snapshot."
+    ]
     assert [*_what_is_asked({"Holes": [3], "WaitsFor": [], "Members": [{}]})] == [
         "There is no other member that could give what is lost."
     ]
