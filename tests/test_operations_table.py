@@ -25,7 +25,7 @@ REASONS = {
     ("raft/rpc/peer_ports.py", "_warn_once"): ("raft/rpc/peer_ports.py", "_warn_once", 1),
     ("raft/cluster/bootstrap.py", "_warn_once"): ("raft/cluster/bootstrap.py", "_warn_once", 0),
     ("chat/services/startup_messages.py", "_warn"): ("chat/services/startup_messages.py", "_say", 0),
-    ("raft_chat.py", "_open_storage"): ("raft/storage/recovery.py", "append", 0),
+    ("raft_chat.py", "__init__"): ("raft/storage/recovery.py", "append", 0),
 }
 
 
