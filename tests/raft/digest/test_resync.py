@@ -112,10 +112,10 @@ def test_a_follower_whose_state_was_changed_gets_a_new_one_while_posts_go_on(
             with mock.patch("raft.digest.set_aside.SetAside._ask"):  # it stays set aside meanwhile
                 change_state(changed)
                 wait_until(lambda: changed.member.is_set_aside, DEADLINE_S, "the changed member set aside")
-                assert isinstance(changed.read(), Unavailable)
-                assert isinstance(changed.result_of(b'"refused"'), Unavailable)
                 with pytest.raises(Unavailable, match="differs"):
                     changed.member.backup(1, 0.0)
+                assert isinstance(changed.read(), Unavailable)
+                assert isinstance(changed.result_of(b'"refused"'), Unavailable)
                 for host in (leader, other):
                     wait_until(
                         partial(names, host, changed),
