@@ -48,6 +48,7 @@ class Report:
 
     hits: list[Hit] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    refused: int = 0  # reads refused as damaged_record, because the repair took longer than a request waits
     reads: int = 0
     exports: int = 0
     restarts: int = 0
@@ -62,7 +63,8 @@ class Report:
         return (
             f"{len(self.hits)} acts of damage ({kinds}): {self.mended} mended as the logs say, {self.replaced} in "
             f"files that were replaced; {self.posts} posts, {self.reads} reads, {self.exports} exports, "
-            f"{self.restarts} restarts, {self.joins} joins, {self.compactions} compactions; wrong: {len(self.wrong)}"
+            f"{self.restarts} restarts, {self.joins} joins, {self.compactions} compactions; "
+            f"refused as damaged: {self.refused}; wrong: {len(self.wrong)}"
         )
 
 
@@ -159,7 +161,9 @@ class Rot:
             return None
         if answer.status == 200:
             return answer.body
-        if answer.status != 503:
+        if answer.status == 500 and answer.json()["code"] == "damaged_record":
+            self.report.refused += 1
+        elif answer.status != 503:
             self.report.wrong.append(f"GET {path} from node {node.id}: {answer.status} {answer.body[:300]!r}")
         return None
 
