@@ -5,6 +5,8 @@ from raft.engine.applier import Applier
 from raft.repair import fetching
 from raft.repair.repairer import Repairer
 from raft.storage import reader
+from raft.storage.log_store import Storage
+from raft.storage.recovery import _Recovery
 from tests.mutation.mutant import mutant
 
 FETCHING = "raft/repair/test_fetching.py"
@@ -72,5 +74,23 @@ REPAIRS = (
         "and not self._is_left_locked(wanted)",
         "",
         test="raft/repair/test_repairer.py::test_a_reader_hears_at_once_that_nobody_has_the_entry_also_the_next_one",
+    ),
+    mutant(
+        "older-snapshot-taken-for-a-lost-one",
+        "A start whose newest snapshot is missing goes on from an older one, or from none.",
+        "a rule of raft/storage/recovery.py: a received snapshot may have replaced another log",
+        _Recovery._newest_base,
+        "*map(indexed_by, found)",
+        "",
+        test="raft/storage/test_snapshots.py::test_a_snapshot_that_is_missing_is_known_by_its_index",
+    ),
+    mutant(
+        "lost-state-is-taken-for-an-empty-one",
+        "A start whose state document is lost says that nothing is missing.",
+        "raft/storage/recovery.py: a member that has lost its state takes the leader's",
+        Storage._has_document,
+        "return False",
+        "return True",
+        test="raft/storage/test_snapshots.py::test_a_damaged_snapshot_is_known_by_its_index_or_its_own_first_line",
     ),
 )
