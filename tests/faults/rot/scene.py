@@ -136,7 +136,8 @@ class Rot:
 
     def _wait_mended(self, id: int) -> None:
         node = self._cluster.nodes[id]
-        assert node.request("POST", "/raft/scrub").status == 202
+        # a node that was restarted a moment ago says 503
+        wait_until(lambda: node.request("POST", "/raft/scrub").status == 202, MEND_S, f"node {id} looks for damage")
 
         def is_mended() -> bool:
             status = node.status()
