@@ -473,7 +473,10 @@ class _Recovery:
         for index, name in doubtful:
             if index > covered:
                 offset = unpack(log.holes[index][0])[1]
-                self._refuse(name, offset, f"entry {index} is lost, and may have changed who the members are,")
+                what = f"entry {index} is lost, and may have changed who the members are,"
+                raise CorruptLog(
+                    str(self._data_dir / name), offset, what, ADVICE, (index,)
+                )  # a running member mends it
         assert document is not None
         meta = document.meta
         if meta.configuration_index > log.positions.base_index:

@@ -185,8 +185,9 @@ def test_no_hole_is_accepted_that_may_hide_the_newest_configuration(sealed: bool
         Storage.open(disk, DIRECTORY)
         without_indexes(disk)
     spoiled(disk, FIRST, log[5].record)
-    with pytest.raises(CorruptLog, match="entry 6 is lost, and may have changed who the members are"):
+    with pytest.raises(CorruptLog, match="entry 6 is lost, and may have changed who the members are") as refusal:
         Storage.open(disk, DIRECTORY)
+    assert refusal.value.indexes == (6,)
 
 
 @pytest.mark.parametrize("sealed", [False, True])
