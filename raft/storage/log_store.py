@@ -575,7 +575,7 @@ class Storage:
             receivers = (self._receiver, self._put_off)
             spared = {receiver.temporary_name for receiver in receivers if receiver is not None}
             self._files.sweep(self._disk, self._data_dir, now_s, spared, hurry=hurry)
-        self._segments.keep({name for _, name, _ in self._files.counted()})
+        self._segments.keep_from(min(name for _, name, _ in self._files.counted() if sequence_of(name)))
 
     def close(self) -> None:
         """Mark all as durable, and close.  So later damage to the last batch is not taken for the end of a crash.

@@ -45,20 +45,24 @@ class Verified:
 
 @dataclass(slots=True)
 class SegmentTable:
-    """The headers of the segments, by name, as the storage has written or found them."""
+    """The headers of the segments, by name, as the storage has written or found them.  Any thread."""
 
     headers: dict[str, Header] = field(default_factory=dict)
     sealed: dict[str, Sealed] = field(default_factory=dict)  # of all but the newest
+    _lock: threading.Lock = field(default_factory=threading.Lock)  # held for a moment, by whoever changes them
 
     def add(self, header: Header) -> None:
         """Add the header of a segment; its predecessor is sealed."""
-        self.headers[header.name] = header
-        self.sealed[header.predecessor] = header.sealed
+        with self._lock:
+            self.headers[header.name] = header
+            self.sealed[header.predecessor] = header.sealed
 
-    def keep(self, names: set[str]) -> None:
-        """Forget all other segments."""
-        self.headers = {name: header for name, header in list(self.headers.items()) if name in names}
-        self.sealed = {name: sealed for name, sealed in list(self.sealed.items()) if name in names}
+    def keep_from(self, first: str) -> None:
+        """Forget the segments before this one; a segment that is being added stays."""
+        with self._lock:
+            for known in (self.headers, self.sealed):
+                for name in [name for name in known if name < first]:
+                    del known[name]
 
 
 class _Survey:

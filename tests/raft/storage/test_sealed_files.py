@@ -16,7 +16,8 @@ from raft.storage.disk import Disk, ReadFile
 from raft.storage.file_names import checkpoint_name, index_name, indexed_by, segment_name, snapshot_name
 from raft.storage.log_store import Storage
 from raft.storage.salvage import Salvage, any_line
-from raft.storage.sealed_files import Verified
+from raft.storage.sealed_files import SegmentTable, Verified
+from raft.storage.segment import Header, Sealed
 from tests.raft.disks import BadFile, UnsyncedDisk, entries, entry
 from tests.raft.power import PowerDisk, killed_after
 from tests.raft.storage.test_snapshots import CONFIGURATION, compacted
@@ -416,3 +417,17 @@ def test_a_damaged_checkpoint_is_removed(tmp_path: Path) -> None:
     assert damage.file == str(path)
     assert not path.exists()
     assert storage.bytes_since_document(60) > 0
+
+
+def test_a_sweep_forgets_the_segments_before_the_log_and_none_that_is_added_meanwhile() -> None:
+    table = SegmentTable()
+    headers = [
+        Header(segment_name(n, n), "", HardState(), segment_name(n - 1, n - 1), Sealed(end=n), 0) for n in (2, 3, 4)
+    ]
+    for header in headers[:2]:
+        table.add(header)
+    first = headers[1].name  # as a sweep has found it
+    table.add(headers[2])
+    table.keep_from(first)
+    assert list(table.headers) == [headers[1].name, headers[2].name]
+    assert list(table.sealed) == [headers[1].name]
