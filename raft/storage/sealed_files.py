@@ -254,12 +254,12 @@ class SealedFiles:
             return
 
     def _mend_segment(self, slot: int, name: str, records: Mapping[int, bytes]) -> None:
-        sealed = self._segments.sealed.get(name)
-        if sealed is None:
+        sealed, header = self._segments.sealed.get(name), self._segments.headers.get(name)
+        if sealed is None or header is None:
             return
         survey = self._survey_segment(slot, sealed)
         self._read_through(survey, name, sealed.end)
-        own = {0: encode_header(self._segments.headers[name])}
+        own = {0: encode_header(header)}
         made = plan(survey.gaps, own, survey.lost, records, fills=True)
         if not made.patches:
             return
@@ -348,7 +348,8 @@ class SealedFiles:
         Raises DiskFull, OSError.
         """
         counted = self._files.counted()
-        sizes = {name: self._segments.sealed[name].end for _, name, _ in counted if name in self._segments.sealed}
+        sealed = {name: self._segments.sealed.get(name) for _, name, _ in counted}
+        sizes = {name: described.end for name, described in sealed.items() if described is not None}
         sizes |= {name: size for _, name, size in counted if not sequence_of(name)}
         checkpoint = checkpoint_name(self._files.document_index)
         with suppress(OSError):
@@ -370,7 +371,9 @@ class SealedFiles:
                 yield Verified(checkpoint, done, total, damages)
 
     def _check_segment(self, slot: int, name: str) -> Iterator[tuple[int, tuple[CorruptLog, ...]]]:
-        sealed, header = self._segments.sealed[name], self._segments.headers[name]
+        sealed, header = self._segments.sealed.get(name), self._segments.headers.get(name)
+        if sealed is None or header is None:  # a compaction has replaced it since the check began
+            return
         survey = self._survey_segment(slot, sealed)
         if not self._has_index(header, sealed):
             survey.content = Content()

@@ -431,3 +431,13 @@ def test_a_sweep_forgets_the_segments_before_the_log_and_none_that_is_added_mean
     table.keep_from(first)
     assert list(table.headers) == [headers[1].name, headers[2].name]
     assert list(table.sealed) == [headers[1].name]
+
+
+def test_a_check_goes_on_when_a_compaction_replaces_what_it_was_to_read(tmp_path: Path) -> None:
+    storage = written_log(UnsyncedDisk(), tmp_path, base=False)
+    steps = storage.verify()
+    next(steps)
+    storage.adopt(compacted(UnsyncedDisk(), tmp_path, LOG, 50, [13]))
+    storage.sweep(0.0)
+    assert damages(steps) == []
+    assert damages(storage.verify()) == []
