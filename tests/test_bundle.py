@@ -141,6 +141,9 @@ def test_only_a_bundle_is_overwritten(
         output.write_bytes(other)
         assert raft_chat.main(["bundle", "--output", str(output)]) == 1
         assert capsys.readouterr().err.startswith(f"raft-chat: {output} is there and is no bundle of raft-chat.")
+    for device in ("/dev/full", str(tmp_path)):
+        assert raft_chat.main(["bundle", "--output", device]) == 1
+        assert capsys.readouterr().err.startswith(f"raft-chat: {device} is there and is no bundle of raft-chat.")
         assert output.read_bytes() == other
 
 

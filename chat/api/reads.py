@@ -22,7 +22,7 @@ from http import HTTPStatus
 from queue import SimpleQueue
 from threading import BoundedSemaphore, Lock, Thread
 
-from chat.api.request import Request
+from chat.api.request import Request, no_recent_leader
 from chat.api.response import Deferred, Detached, Read, Response, response_of
 from chat.errors import Problem, problem_of, unavailable
 from chat.replica import STALE_S_MAX, Replica
@@ -33,12 +33,6 @@ from raft.errors import CorruptLog, RaftError
 logger = logging.getLogger(__name__)
 
 MENDING_MAX = 64  # reads that wait until damage is mended, each in a thread; more get a Problem
-
-
-def _no_recent_leader() -> Problem:
-    """The answer of a node whose permissions may be outdated: a token, for instance, may have been revoked."""
-    detail = f"consistency: this node has had no contact with a leader for {STALE_S_MAX:.0f} seconds. Ask another node."
-    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "no_recent_leader", detail, (("Retry-After", "1"),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +73,7 @@ class Reads:
         if read.stale and (self._replica.is_set_aside or not self._knows_mode()):
             read = replace(read, stale=False)
         if read.stale and request.state.guarded and self._replica.contact_age_s() > STALE_S_MAX:
-            raise _no_recent_leader()
+            raise no_recent_leader()
         if read.stale and (read.place is None or is_here(self._replica, read.place)):
             return mending(lambda: self._rendered(request, read, None), partial(self._mended, request))
         if read.by_caller:

@@ -27,7 +27,7 @@ from chat.logs.answered import NOTHING, Answered
 from chat.logs.request_log import REFUSED
 from chat.metrics.node import NodeMetrics
 from chat.metrics.requests import RequestDurations
-from chat.replica import Replica
+from chat.replica import STALE_S_MAX, Replica
 from chat.server.base_path import prefixed
 from chat.server.durations import NOT_COUNTED, Durations
 from chat.server.networks import network
@@ -46,6 +46,12 @@ METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 ANSWER_WAIT_S = 30.0  # the engine answers by its own, shorter deadlines; this one is for an engine that is stuck
 
 _T = TypeVar("_T")
+
+
+def no_recent_leader() -> Problem:
+    """The answer of a node whose permissions may be outdated: a token, for instance, may have been revoked."""
+    detail = f"consistency: this node has had no contact with a leader for {STALE_S_MAX:.0f} seconds. Ask another node."
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "no_recent_leader", detail, (("Retry-After", "1"),))
 
 
 class Streams(Protocol):

@@ -25,7 +25,7 @@ from raft.engine.state_machine import Replicated, StateMachine
 from raft.errors import CorruptLog, InvalidMessage, StartRefused
 from raft.storage.disk import Disk, RealDisk
 from raft.storage.file_names import segment_name, snapshot_name
-from raft.storage.identity import GENERATION_BYTES, INCARNATION_BYTES, Identity, lock_directory, save
+from raft.storage.identity import GENERATION_BYTES, INCARNATION_BYTES, LOCK_NAME, Identity, lock_directory, save
 from raft.storage.index_file import OWNER, Indexes
 from raft.storage.positions import Sparse
 from raft.storage.segment import Header, Sealed, SegmentWriter
@@ -147,17 +147,27 @@ def check_level(meta: SnapshotMeta, level: int) -> None:
         )
 
 
+def _check_empty(target: Path, but: set[str]) -> None:
+    """Raise RestoreRefused if anything else is in the directory."""
+    if target.is_dir() and set(os.listdir(target)) - but:
+        raise RestoreRefused(f"{target} is not empty. Name a directory that is new or empty with --data-dir.")
+
+
 @contextmanager
 def _new_directory(target: Path) -> Iterator[Disk]:
     """Hold an empty directory, and remove what was made there if the block fails.  Raises RestoreRefused, OSError."""
     disk = RealDisk()
     existed = target.is_dir()
-    if existed and set(os.listdir(target)) - _IGNORED:
-        raise RestoreRefused(f"{target} is not empty. Name a directory that is new or empty with --data-dir.")
+    _check_empty(target, _IGNORED)
     try:
         lock = lock_directory(disk, target)
     except StartRefused as refused:
         raise RestoreRefused(str(refused)) from None
+    try:
+        _check_empty(target, _IGNORED | {LOCK_NAME})  # another restore may have ended since
+    except RestoreRefused:
+        lock.close()
+        raise
     try:
         yield disk
     except BaseException:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from http import HTTPStatus
 
-from chat.api.request import Request
+from chat.api.request import Request, no_recent_leader
 from chat.api.response import Response, is_stale
 from chat.api.router import Access, Answer, Route
 from chat.api.schemas import integer, word
@@ -19,7 +19,7 @@ from chat.auth.authenticator import refused
 from chat.auth.this_machine import is_local
 from chat.commands import OPERATOR, Actor
 from chat.errors import problem, problem_of, problem_of_refusal
-from chat.replica import BackupFile
+from chat.replica import STALE_S_MAX, BackupFile
 from chat.server.limits import KIB
 from chat.services.cursors import history
 from chat.state import permissions
@@ -79,6 +79,8 @@ def _allowed(request: Request, *, is_stale: bool) -> Actor:
         raise problem_of_refusal(found)
     if not actor.by and (authenticator.hides_from_strangers() or not _is_here(request)):
         raise problem_of_refusal(_ONLY_HERE)
+    if is_stale and actor.by != OPERATOR and request.state.guarded and request.replica.contact_age_s() > STALE_S_MAX:
+        raise no_recent_leader()  # the token may have been revoked; the operator's is this node's own
     return actor
 
 

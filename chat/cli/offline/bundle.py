@@ -157,9 +157,10 @@ def _check_place(output: Path) -> None:
             raise CommandFailed(f"{output.parent} is no directory. Make it, or choose another --output.")
         if not output.exists():
             return
-        with zipfile.ZipFile(output) as found:
-            if f"{MODULE}.py" in found.namelist():
-                return
+        if output.is_file():  # a device may have no end
+            with zipfile.ZipFile(output) as found:
+                if f"{MODULE}.py" in found.namelist():
+                    return
     except zipfile.BadZipFile:
         pass
     except OSError as error:

@@ -5,9 +5,11 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from raft.backup import restore
 from raft.backup.report import BackupInvalid, Restored, RestoreRefused
 from raft.backup.restore import restore_backup, restore_directory
 from raft.compaction.compactor import compact
@@ -100,6 +102,22 @@ def test_a_directory_that_is_not_empty_is_never_restored_into(tmp_path: Path) ->
     with pytest.raises(RestoreRefused, match="is not empty"):
         restore_backup(backup, tmp_path / "new", 2, URL, LEVEL, Words)
     assert os.listdir(tmp_path / "new") == ["mine"]
+
+
+def test_what_another_restore_has_just_made_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backup, new = backup_of(tmp_path), tmp_path / "new"
+
+    def after_the_other(*arguments: Any) -> object:
+        monkeypatch.undo()
+        restore_backup(backup, new, 2, URL, LEVEL, Words)
+        made.update(contents(new))
+        return restore.lock_directory(*arguments)
+
+    made: dict[str, object] = {}
+    monkeypatch.setattr(restore, "lock_directory", after_the_other)
+    with pytest.raises(RestoreRefused, match="is not empty"):
+        restore_backup(backup, new, 2, URL, LEVEL, Words)
+    assert made and contents(new) == made
 
 
 def test_a_state_of_a_newer_program_is_refused(tmp_path: Path) -> None:

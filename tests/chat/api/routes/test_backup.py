@@ -9,6 +9,7 @@ import pytest
 from chat.api.routes.backup import CONTENT_TYPE, _Pieces
 from chat.commands import OPERATOR, Actor
 from chat.commands.cluster import SetAuth
+from chat.replica import STALE_S_MAX
 from chat.state.accounts import ADMIN
 from chat.state.settings import INVITE, OPEN
 from tests.chat.api.routes.test_metrics import LOCAL
@@ -161,6 +162,18 @@ def test_a_node_without_a_majority_gives_its_own_state_only_where_that_is_asked_
     assert client.get("/backup?consistency=stale", **LOCAL).status_code == 200
     client.replica.is_set_aside = True  # its state differs
     assert code(client.get("/backup?consistency=stale", **LOCAL)) == (503, "unavailable")
+
+
+def test_a_node_that_hears_no_leader_gives_a_stale_backup_to_the_operator_only() -> None:
+    client = LoginClient()
+    client.replica.backups.append(Made(client.replica.last_applied))
+    admin = next(name for name, role in ROLES.items() if role == ADMIN)
+    stale = "/backup?consistency=stale"
+    for contact_s, status in ((0.0, 200), (STALE_S_MAX + 1, 503)):
+        client.replica.contact_s = contact_s
+        assert client.ask(admin, "GET", stale).status_code == status
+        assert client.get(stale, **bearer(OPERATORS_SECRET)).status_code == 200
+    assert code(client.ask(admin, "GET", stale)) == (503, "no_recent_leader")
 
 
 @pytest.mark.parametrize("query", ["wait=x", "wait=-1", "index=0", "consistency=new", "wait=1&wait=2"])
