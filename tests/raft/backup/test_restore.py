@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from raft.backup import restore
 from raft.backup.report import BackupInvalid, Restored, RestoreRefused
 from raft.backup.restore import restore_backup, restore_directory
 from raft.compaction.compactor import compact
@@ -18,7 +17,7 @@ from raft.core.raft_messages import Entry, HardState
 from raft.engine.state_machine import Replicated
 from raft.errors import StartRefused
 from raft.storage.disk import RealDisk
-from raft.storage.identity import load_or_create, settle
+from raft.storage.identity import load_or_create, lock_directory, settle
 from raft.storage.log_store import Storage
 from tests.raft.backup.test_backup_file import backup_of, make
 from tests.raft.checkpoints import written_checkpoint
@@ -111,10 +110,10 @@ def test_what_another_restore_has_just_made_is_left_alone(tmp_path: Path, monkey
         monkeypatch.undo()
         restore_backup(backup, new, 2, URL, LEVEL, Words)
         made.update(contents(new))
-        return restore.lock_directory(*arguments)
+        return lock_directory(*arguments)
 
     made: dict[str, object] = {}
-    monkeypatch.setattr(restore, "lock_directory", after_the_other)
+    monkeypatch.setattr("raft.backup.restore.lock_directory", after_the_other)
     with pytest.raises(RestoreRefused, match="is not empty"):
         restore_backup(backup, new, 2, URL, LEVEL, Words)
     assert made and contents(new) == made
