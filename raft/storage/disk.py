@@ -221,7 +221,8 @@ class RealDisk:
             return _RealAppendFile(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600))
 
     def open(self, path: Path) -> ReadFile:
-        return _RealReadFile(os.open(path, os.O_RDONLY))
+        # Without O_NONBLOCK, a pipe under a file's name would be waited for.  Regular files do not know the flag.
+        return _RealReadFile(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
 
     def rename(self, source: Path, target: Path) -> None:
         os.rename(source, target)

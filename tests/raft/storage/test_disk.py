@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from raft.errors import StartRefused
 from raft.storage.disk import RealDisk, create_durably, read_all
+from raft.storage.log_store import Storage
 
 
 def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
@@ -80,3 +82,10 @@ def test_a_lock_is_had_once_until_it_is_closed(tmp_path: Path) -> None:
     held.close()
     held.close()  # the number may be another file's by now: must do nothing
     disk.lock(tmp_path / "lock", b"second").close()
+
+
+@pytest.mark.parametrize("name", ["log-00000001-000000000000001.jsonl", "snapshot-000000000000009.jsonl"])
+def test_a_pipe_under_the_name_of_a_file_is_refused_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(StartRefused, match="cannot be (read|used)"):
+        Storage.open(RealDisk(), tmp_path)
