@@ -19,6 +19,7 @@ from chat.commands.accounts import (
     RevokeTokens,
 )
 from chat.commands.cluster import SetAuth
+from chat.commands.imports import ImportedPost, ImportPost
 from chat.commands.posts import MarkRead, Pin
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DeleteRoom
 from chat.state.accounts import API, GUEST, MEMBER, SESSION
@@ -121,4 +122,10 @@ class Whims:
 
     def _signup(self, actor: Actor, now: int) -> Command:
         """It never changes the mode: that is the scenario's."""
-        return SetAuth(_OPERATOR, LOGIN, self._rng.choice([OPEN, INVITE])) if actor.by else self._used(actor, now)
+        return SetAuth(_OPERATOR, LOGIN, self._rng.choice([OPEN, INVITE])) if actor.by else self._imported(now)
+
+    def _imported(self, now: int) -> Command:
+        """Messages come twice and with gaps, as those of an import that broke off."""
+        number = max(1, min(self._rng.sample(range(1, 30), 5)) - 4)
+        message = ImportedPost("eve", "from elsewhere", f"imported-{number}", reply_to=number - 1)
+        return ImportPost(_OPERATOR, "den", "elsewhere", number, (("+", ("eve",)),), number == 2, now, message)
