@@ -40,11 +40,12 @@ def import_messages(request: Request, room: str) -> Response:
 
 def show_progress(request: Request, room: str) -> Read:
     """GET /rooms/{room}/import?source=: how many messages of this import are in the room."""
-    target = _target(request, room)
 
     def render() -> Response:
         seen = request.replica.last_applied
-        done = Imported(progress_of(request.state, request.actor, target).messages, seen)
+        named = Target(validation.name("RoomName", room), request.query().text("source") or "")
+        progress = progress_of(request.state, request.actor, named)  # first, so that a stranger is told to sign in
+        target, done = _target(request, room), Imported(progress.messages, seen)
         headers = [("Cache-Control", "no-store")]
         return Response(HTTPStatus.OK, _json(target, done), headers=headers, log_index=done.log_index)
 

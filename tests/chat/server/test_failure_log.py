@@ -19,6 +19,7 @@ from chat.server import failure_log
 from chat.server.failure_log import LINE_EVERY_S, Failures
 from chat.server.http import HttpError
 from chat.server.responses import error_response
+from raft.backup.report import BackupRefused
 from raft.errors import CorruptLog, DiskFull, NotLeader
 from tests.chat.chat_client import GENERAL, ChatClient, Clock
 from tests.chat.login_client import LoginClient
@@ -88,6 +89,24 @@ def _outcome_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chat.open("POST", GENERAL, POST).status_code == 504
 
 
+def _backup_in_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = LoginClient()
+    chat.open("POST", GENERAL, POST)
+    assert chat.ask("ann", target="/backup").status_code == 503
+
+
+def _backup_refused(code: str, status: int) -> Callable[[pytest.MonkeyPatch], None]:
+    def refuse(index: int, wait_s: float) -> None:
+        raise BackupRefused(code, "why")
+
+    def drive(monkeypatch: pytest.MonkeyPatch) -> None:
+        chat = LoginClient()
+        monkeypatch.setattr(chat.replica, "backup", refuse)
+        assert chat.ask("ann", target="/backup").status_code == status
+
+    return drive
+
+
 def _taken(things: str) -> Callable[[pytest.MonkeyPatch], None]:
     return lambda monkeypatch: _none(response_of(all_taken(things)))
 
@@ -111,6 +130,9 @@ DRIVEN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "damaged_record": _damaged_record,
     "disk_full": _disk_full,
     "outcome_unknown": _outcome_unknown,
+    "backup_in_progress": _backup_in_progress,
+    "backup_failed": _backup_refused("backup_failed", 503),
+    "backup_no_room": _backup_refused("backup_no_room", 507),
 }
 
 
@@ -196,7 +218,13 @@ NOTING = {
     ("connection.py", "close"),
     ("health.py", "ready"),
 }
-STATUS_IS_BELOW_500 = {("sessions.py", "_with_session"), ("messages.py", "_answer"), ("rooms.py", "_made")}
+STATUS_IS_BELOW_500 = {
+    ("sessions.py", "_with_session"),
+    ("messages.py", "_answer"),
+    ("rooms.py", "_made"),
+    ("backup.py", "download"),
+    ("cluster.py", "_administer"),
+}
 
 
 @cache

@@ -87,5 +87,5 @@ def test_a_lock_is_had_once_until_it_is_closed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["log-00000001-000000000000001.jsonl", "snapshot-000000000000009.jsonl"])
 def test_a_pipe_under_the_name_of_a_file_is_refused_and_not_waited_for(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
-    with pytest.raises(StartRefused, match="cannot be (read|used)"):
+    with pytest.raises(StartRefused, match=r"cannot be (read|used)"):
         Storage.open(RealDisk(), tmp_path)
