@@ -111,6 +111,8 @@ def harmed(data: bytes, kind: str, start: int, length: int) -> bytes:
     """The content of a file after a bad disk had it."""
     if kind == "short":
         return data[:start]
+    if kind == "bit" and not data:
+        return data  # it was cut to nothing by an earlier harm
     if kind == "bit":
         return data[:start] + bytes([data[start] ^ 4]) + data[start + 1 :]
     return data[:start] + bytes(min(length, len(data) - start)) + data[start + length :]
