@@ -20,7 +20,7 @@ class BackupFile(Protocol):
 
     @property
     def index(self) -> int:
-        """Of the log: all up to it is in the backup."""
+        """The log index up to which all is in the backup."""
 
     @property
     def tag(self) -> str:

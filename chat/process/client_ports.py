@@ -59,7 +59,7 @@ class ClientPorts:
 
     @property
     def reloads(self) -> list[Callable[[], None]]:
-        """What SIGHUP has to call."""
+        """The functions to call at SIGHUP."""
         return [] if self._tls is None else [self._reload_certificate]
 
     def open(self) -> None:

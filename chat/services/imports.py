@@ -10,7 +10,7 @@ Rules.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -90,7 +90,7 @@ def check_lines(source: str, body: bytes, now: int) -> list[Line]:
 
 
 def check_line(source: str, place: str, text: bytes, now: int) -> Line:
-    """One line.  Raises Problem whose detail begins with `place`."""
+    """Return a line of the body, checked.  Raises Problem whose detail begins with `place`."""
     try:
         return _line(source, validation.only(validation.json_object(text), *_KNOWN), now)
     except Problem as wrong:
@@ -160,7 +160,7 @@ def _moment(field: str, value: object, now: int) -> int:
 
 
 class Imported(NamedTuple):
-    """How far an import has come."""
+    """The progress of an import."""
 
     messages: int  # the first so many were imported
     log_index: int  # that shows it
@@ -174,7 +174,7 @@ class Target(NamedTuple):
 
 
 def progress_of(state: StateReader, actor: Actor, target: Target) -> ImportProgress:
-    """How far an import has come, as the state here knows it.  Raises Problem if the user may not import there."""
+    """Return the progress of an import in the state here.  Raises Problem if the user may not import there."""
     found = state.ask(lambda tables: find_progress(tables, actor, target.room, target.source))
     if isinstance(found, Refusal):
         raise problem_of_refusal(found)
@@ -197,36 +197,32 @@ def run(
     The state has to hold all that was acknowledged before.  Raises Problem; then some of the first lines may be
     imported.
     """
+    with _turn(caller):
+        messages = progress_of(state, actor, target).messages
+        left = [line for line in lines if line.number > messages]
+        if left and left[0].number != messages + 1:
+            raise problem("import_gap", f"Id: the next message of this import is {messages + 1}")
+        done = Imported(messages, replica.last_applied)
+        late = unanswered(None, "the import was not answered in time")
+        for window in _windows(left):
+            commands = _commands(window, actor, target, progress_of(state, actor, target))
+            check_level(replica, commands[0])
+            outcomes = caller.wait_for(partial(_propose, replica, commands), late)
+            done = Imported(window[-1].number, _index_of(outcomes))
+        return done
+
+
+@contextmanager
+def _turn(caller: Caller) -> Iterator[None]:
+    """Hold this node's one turn at imports.  Raises Problem if others keep it for TURN_S."""
     with caller.off_cpu():
         has_turn = _under_way.acquire(timeout=TURN_S)
     if not has_turn:
         raise unavailable("other imports are under way at this node")
     try:
-        return _run(replica, state, actor, target, lines, caller)
+        yield
     finally:
         _under_way.release()
-
-
-def _run(
-    replica: Replica,
-    state: StateReader,
-    actor: Actor,
-    target: Target,
-    lines: Sequence[Line],
-    caller: Caller,
-) -> Imported:
-    messages = progress_of(state, actor, target).messages
-    left = [line for line in lines if line.number > messages]
-    if left and left[0].number != messages + 1:
-        raise problem("import_gap", f"Id: the next message of this import is {messages + 1}")
-    done = Imported(messages, replica.last_applied)
-    late = unanswered(None, "the import was not answered in time")
-    for window in _windows(left):
-        commands = _commands(window, actor, target, progress_of(state, actor, target))
-        check_level(replica, commands[0])
-        outcomes = caller.wait_for(partial(_propose, replica, commands), late)
-        done = Imported(window[-1].number, _index_of(outcomes))
-    return done
 
 
 def _commands(window: Sequence[Line], actor: Actor, target: Target, progress: ImportProgress) -> list[ImportPost]:

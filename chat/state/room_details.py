@@ -54,7 +54,7 @@ class Counts(NamedTuple):
 
 
 class ImportProgress(NamedTuple):
-    """How far an import into a room has come.  A value.
+    """The progress of an import into a room.  A value.
 
     A run is a number of the import and the Id that this message has in the room; those after it, up to the next run,
     have consecutive Ids.  A new one begins where others posted in between.

@@ -155,7 +155,7 @@ class Tables:
         return gone
 
     def import_progress(self, room: Room, source: str) -> ImportProgress:
-        """How far the import of this name into the room has come."""
+        """The progress of the import of this name into the room."""
         return self.imports.get(room.name, {}).get(source) or ImportProgress()
 
     def put_import_progress(self, room: Room, source: str, progress: ImportProgress) -> None:

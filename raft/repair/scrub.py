@@ -25,7 +25,7 @@ RETRY_S = 600.0  # after a scrub that failed
 
 
 class Verified(Protocol):
-    """What `Storage.verify` has read so far, and the damage that its last step found (raft/storage/log_store.py)."""
+    """The bytes that `Storage.verify` has read so far, and the damage of its last step (raft/storage/log_store.py)."""
 
     @property
     def done(self) -> int: ...
@@ -37,7 +37,7 @@ class Verified(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the running scrub is, and how the last one ended."""
+    """The progress of the running scrub, and the end of the last one."""
 
     is_running: bool
     done_bytes: int

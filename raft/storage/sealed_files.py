@@ -66,7 +66,7 @@ class SegmentTable:
 
 
 class _Survey:
-    """One file as it is on the disk now: its gaps, and which entries are lost in them.  Takes the bytes in order."""
+    """A survey of one file on the disk: its gaps, and the entries lost in them.  Takes the bytes in order."""
 
     def __init__(
         self,

@@ -119,7 +119,7 @@ def _files(facts: Facts) -> Iterator[str]:
 
 
 def _what_is_asked(facts: Facts) -> Iterator[str]:
-    """What a node that starts here needs of the other members."""
+    """Yield the lines on what a node that starts here needs of the other members."""
     holes, awaited = facts.get("Holes"), facts.get("WaitsFor")
     if (holes or awaited) and len(facts["Members"]) == 1:
         yield "There is no other member that could give what is lost."

@@ -187,7 +187,7 @@ def _locked(path: Path) -> int:
 
 
 class Transfer:
-    """One transfer."""
+    """The transfer of a backup from the first node that gives it; a broken one goes on where it ended."""
 
     def __init__(
         self, client: NodeClient, tools: BackupTools, target: Target, bar: ProgressBar, *, stale: bool = False

@@ -113,7 +113,7 @@ class _Importing:
             print(f"{self._messages.unanswered:,} replies do not say what they answer: that is not in the file.")
 
     def _ask_progress(self) -> int:
-        """How many messages of this file the room has; the room is made if there is none."""
+        """Return how many messages of this file the room has.  Make the room if there is none."""
         path = f"{self._path}/import?source={self._messages.source}"
         try:
             answer = self._retried("GET", path, None)

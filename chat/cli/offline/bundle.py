@@ -111,7 +111,7 @@ def _sources(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _own_metadata() -> Iterator[tuple[str, bytes]]:
-    """What the bundle says of itself: in a checkout by setup.cfg, whatever else may be installed."""
+    """Yield the metadata of the bundle: in a checkout from setup.cfg, whatever else may be installed."""
     spec = find_spec(MODULE)
     checkout = Path(spec.origin if spec is not None and spec.origin else MODULE).parent
     config = configparser.ConfigParser()

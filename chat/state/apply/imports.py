@@ -61,7 +61,7 @@ def import_post(tables: Tables, command: ImportPost, entry: Entry, emit: Emit) -
 
 
 def find_progress(tables: Tables, actor: Actor, room_name: str, source: str) -> ImportProgress | Refusal:
-    """How far the import of this name into the room has come, if the user may import there."""
+    """The progress of the import of this name into the room; a refusal if the user may not import there."""
     room = _room(tables, actor, room_name)
     return room if isinstance(room, Refusal) else tables.import_progress(room, source)
 
