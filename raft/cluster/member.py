@@ -214,7 +214,8 @@ class RunningMember:
         storage.ask_room(self._driver.group_commit.is_full)
         self._readiness = Readiness(
             node_lock, self._contact, self._damage, applied=lambda: self.last_applied,
-            is_full=self._driver.group_commit.is_full, election_timeout_s=self._timeout_s,
+            is_full=self._driver.group_commit.is_full, write_age_s=lambda: storage.write_age_s,
+            election_timeout_s=self._timeout_s,
             is_set_aside=lambda: self.is_set_aside,
         )  # fmt: skip
         self._administration = Administration(

@@ -29,12 +29,14 @@ class Readiness:
         *,
         applied: Callable[[], int],
         is_full: Callable[[], bool],
+        write_age_s: Callable[[], float],
         election_timeout_s: float,
         is_set_aside: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`applied()`: the last applied index; `is_full()`: the disk has no room.
 
+        `write_age_s()`: the time since the write under way began.  The Node's clock would be late by a tick.
         `is_set_aside()`: the state differs from the other nodes'.
         """
         self._node_lock = node_lock
@@ -42,6 +44,7 @@ class Readiness:
         self._damage = damage
         self._applied = applied
         self._is_full = is_full
+        self._write_age_s = write_age_s
         self._timeout_s = election_timeout_s
         self._is_set_aside = is_set_aside
         self._clock = clock
@@ -51,18 +54,17 @@ class Readiness:
 
     def checks(self) -> list[Check]:
         """Return all checks, in the order in which they are shown."""
-        leader_id, contact_s, committed, write_s = self._node_lock.read(self._look)
+        leader_id, contact_s, committed = self._node_lock.read(self._look)
         return [
             ("leader", self._why_no_leader(leader_id, contact_s)),
             ("caught-up", self._why_behind(committed)),
             ("log", "a file of this node is damaged" if self._damage.found() else ""),
-            ("disk", self._why_no_disk(write_s)),
+            ("disk", self._why_no_disk()),
             ("state", "the state of this node differs from the other nodes'" if self._is_set_aside() else ""),
         ]
 
-    def _look(self, node: Node) -> tuple[int, float, int, float]:
-        committed = max(node.known_committed, node.commit_index)
-        return node.leader_id, self._contact.age_s(node), committed, node.write_age_ms / 1000
+    def _look(self, node: Node) -> tuple[int, float, int]:
+        return node.leader_id, self._contact.age_s(node), max(node.known_committed, node.commit_index)
 
     def _why_no_leader(self, leader_id: int, contact_s: float) -> str:
         if not leader_id:
@@ -80,7 +82,7 @@ class Readiness:
             is_late = now_s - self._goal_s > self._timeout_s
         return "this node lacks committed entries" if is_late or committed - applied > LAG_MAX else ""
 
-    def _why_no_disk(self, write_s: float) -> str:
+    def _why_no_disk(self) -> str:
         if self._is_full():
             return "the disk is full"
-        return "a write has not ended within an election timeout" if write_s > self._timeout_s else ""
+        return "a write has not ended within an election timeout" if self._write_age_s() > self._timeout_s else ""

@@ -112,6 +112,7 @@ class Storage:
         self._put_off: SnapshotReceiver | None = None  # finished, and to be installed once the disk has room
         self._base_lock = Lock()  # held while another base takes effect in memory
         self.fsync_durations = Histogram()  # the appending thread records the sync of each batch
+        self._write_began_s: float | None = None  # of the write under way
         self._failure = ""  # why the storage is unusable
         self._closed = False
         self._content = Content()  # of the newest segment
@@ -281,7 +282,17 @@ class Storage:
         """
         self._check_usable()
         assert not self._closed
-        self._final(lambda: self._append(hard_state or self._hard_state, entries))
+        self._write_began_s = monotonic()
+        try:
+            self._final(lambda: self._append(hard_state or self._hard_state, entries))
+        finally:
+            self._write_began_s = None
+
+    @property
+    def write_age_s(self) -> float:
+        """The time since the write that is under way began; 0 if there is none.  Any thread."""
+        began_s = self._write_began_s  # read once: the write may end now
+        return 0.0 if began_s is None else monotonic() - began_s
 
     def _append(self, hard_state: HardState, entries: Sequence[Entry]) -> None:
         first_index, torn = self.last_index + 1, self._writer.torn

@@ -31,12 +31,13 @@ class Follower:
         self.now_s = 1_000.0
         self.applied = 0
         self.is_full = False
+        self.write_age_s = 0.0
         self.damage = Damage()
         self.contact = LeaderContact(lambda: self.now_s)
         node_lock = NodeLock(self.node, lambda before, after: None, lambda error: None)
         self.readiness = Readiness(
             node_lock, self.contact, self.damage, applied=lambda: self.applied, is_full=lambda: self.is_full,
-            election_timeout_s=TIMEOUT_S, clock=lambda: self.now_s,
+            write_age_s=lambda: self.write_age_s, election_timeout_s=TIMEOUT_S, clock=lambda: self.now_s,
         )  # fmt: skip
 
     def hear(self, committed: int = 0) -> None:
@@ -45,11 +46,6 @@ class Follower:
         self.node.step(AppendEntries(2, 1, 1, 0, 0, (), committed, 0, heartbeat=True))
         self.node.ready()
         self.contact.leader_spoke()
-
-    def pass_ms(self, begin: int, end: int) -> None:
-        """The core's clock goes on."""
-        for now_ms in range(begin, end + 1, 10):
-            self.node.tick(float(now_ms), 0)
 
     def failing(self) -> set[str]:
         return {name for name, why in self.readiness.checks() if why}
@@ -121,16 +117,12 @@ def test_a_full_disk_fails_the_check_until_there_is_room(follower: Follower) -> 
 
 
 def test_a_write_that_does_not_end_fails_the_check_of_the_disk(follower: Follower) -> None:
-    follower.pass_ms(0, 0)
-    follower.node.step(AppendEntries(2, 1, 2, 0, 0, (), 0, 0, heartbeat=True))  # a new term, to be written
-    write = follower.node.ready()
-    assert write.writes
-    follower.pass_ms(0, 300)
-    assert "disk" not in follower.failing()
-    follower.pass_ms(300, 310)
-    assert "disk" in follower.failing()
-    follower.node.persisted(write.sequence)
-    assert "disk" not in follower.failing()
+    follower.write_age_s = TIMEOUT_S
+    assert follower.failing() == set()
+    follower.write_age_s += 0.01
+    assert follower.failing() == {"disk"}
+    follower.write_age_s = 0.0
+    assert follower.failing() == set()
 
 
 def test_the_members_that_a_dead_leader_leaves_are_ready_again_once_one_of_them_leads(tmp_path: Path) -> None:

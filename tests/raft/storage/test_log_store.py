@@ -11,10 +11,10 @@ import pytest
 
 from raft.core.entries import RECORD_BYTES_MAX, command_entry, configuration_entry, decode_entry, noop_entry
 from raft.core.raft_messages import Entry, HardState
-from raft.errors import CorruptLog
-from raft.storage.disk import RealDisk
+from raft.errors import CorruptLog, DiskFull
+from raft.storage.disk import NoRoom, RealDisk
 from raft.storage.log_store import Storage
-from tests.raft.disks import UnsyncedDisk, content, entries, entry, written
+from tests.raft.disks import HookedDisk, UnsyncedDisk, content, entries, entry, written
 
 
 def test_a_new_log_is_empty(tmp_path: Path) -> None:
@@ -310,3 +310,24 @@ def test_what_the_log_says_of_time_and_terms_comes_from_what_is_left(tmp_path: P
     storage.close()
     found = Storage.open(RealDisk(), tmp_path).recovered
     assert (found.term_runs, found.last_time) == (((1, 1), (3, 2), (4, 4)), 77)
+
+
+def test_a_write_under_way_has_an_age_also_until_it_fails_for_want_of_room(tmp_path: Path) -> None:
+    ages = list[bool]()
+    disk = HookedDisk(lambda operation, path: None)
+    storage = Storage.open(disk, tmp_path)
+    full = False
+
+    def look(operation: str, path: Path) -> None:
+        ages.append(storage.write_age_s > 0)
+        if full:
+            raise NoRoom(28, "no room", str(path))
+
+    disk.hook = look
+    assert storage.write_age_s == 0
+    storage.append(HardState(1, 1, 0), entries(1, 3))
+    assert ages and all(ages) and storage.write_age_s == 0
+    full = True
+    with pytest.raises(DiskFull):
+        storage.append(HardState(1, 1, 0), entries(4, 5))
+    assert all(ages) and storage.write_age_s == 0
