@@ -23,10 +23,11 @@ from typing import BinaryIO, cast
 
 from raft.backup.report import BackupHeader, BackupInvalid
 from raft.core.entries import RECORD_BYTES_MAX, decode_object, seal, unseal
+from raft.core.line_blocks import BLOCK_BYTES, are_intact
 from raft.core.raft_messages import SnapshotMeta
 from raft.errors import InvalidMessage, OtherFormat
 from raft.storage.positions import Sparse
-from raft.storage.snapshot_file import OWN_LINES, Scan
+from raft.storage.snapshot_file import ENTRIES, OWN_LINES, Scan
 
 FORMAT = 1
 HEADER_BYTES_MAX = 4096
@@ -169,10 +170,10 @@ def check(path: Path) -> BackupCheck:
     return checked
 
 
-def lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines of a backup from the snapshot's document on, up to the end line.  Each checksum is verified.
+def pieces(path: Path) -> Iterator[bytes]:
+    """Yield a backup from the snapshot's document on, up to the end line.  Each checksum is verified.
 
-    Raises BackupInvalid, OSError.
+    The lines of the document come one by one, and entries several in one piece.  Raises BackupInvalid, OSError.
     """
     with opened(path) as file:
         offset = len(file.readline(HEADER_BYTES_MAX))
@@ -182,15 +183,31 @@ def lines(path: Path) -> Iterator[bytes]:
                 payload = unseal(line)
             except InvalidMessage:
                 raise BackupInvalid(offset, "a damaged line") from None
-            if payload.startswith(b'{"end":'):
-                return
             yield line
             offset += len(line)
+            if entries := ENTRIES.fullmatch(payload):
+                yield from _entries(file, offset, int(entries[1]))
+                return
     raise BackupInvalid(offset, "the backup ends early,")
 
 
+def _entries(file: BinaryIO, offset: int, count: int) -> Iterator[bytes]:
+    """Yield so many lines from `offset` on, each verified, in blocks.  Raises BackupInvalid."""
+    rest = b""
+    while count:
+        data = file.read(BLOCK_BYTES)
+        block = rest + data
+        lines = block[: block.rfind(b"\n") + 1].split(b"\n")[:-1][:count]
+        if not data or not are_intact(lines):
+            raise BackupInvalid(offset, "a damaged line" if data else "the backup ends early,")
+        size = sum(map(len, lines)) + len(lines)
+        if lines:
+            yield block[:size]
+        rest, offset, count = block[size:], offset + size, count - len(lines)
+
+
 def document_of(content: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the payloads of the document at the beginning of `lines`; the line after it is taken too."""
+    """Yield the payloads of the document at the beginning of `pieces`; the line after it is taken too."""
     for line in content:
         payload = line[9:-1]
         if payload.startswith(OWN_LINES):

@@ -51,7 +51,7 @@ def restore_backup(
     check_level(meta, level)
 
     def content() -> tuple[Iterator[bytes], Entries]:
-        lines = backup_file.lines(path)
+        lines = backup_file.pieces(path)
         document = backup_file.document_of(lines)
         return document, (len(checked.entries.indexes), lines)
 
@@ -65,7 +65,7 @@ def loaded(path: Path, new_machine: Callable[[], StateMachine]) -> tuple[backup_
     """Check a backup, and load its state too.  Raises BackupInvalid, OSError."""
     checked, machine = backup_file.check(path), new_machine()
     try:
-        Replicated(machine).restore(checked.meta, backup_file.document_of(backup_file.lines(path)))
+        Replicated(machine).restore(checked.meta, backup_file.document_of(backup_file.pieces(path)))
     except InvalidMessage as error:
         raise BackupInvalid(0, f"the state cannot be read by this version: {error};") from None
     if machine.live() != checked.entries.indexes:

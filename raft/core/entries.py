@@ -21,8 +21,6 @@ _ENTRY = re.compile(
 )
 _COMMAND = re.compile(rb'[0-9a-f]{8} \{"index":[0-9]+,"term":[0-9]+,"time":([0-9]{1,17}),"id":\[[0-9,]+\],"command":')
 
-_INDEX_AT = len(b'01234567 {"index":')
-
 
 def seal(payload: bytes) -> bytes:
     """Return the line for `payload`, which is JSON without a newline in it."""
@@ -60,11 +58,6 @@ def clock_entry(index: int, term: int, time: int, before: int) -> Entry:
     """Encode the entry that sets the log's time to `time`; `before` is the log's time until then."""
     payload = b'{"index":%d,"term":%d,"time":%d,"clock":%d}' % (index, term, time, before)
     return Entry(index, term, time, Kind.CLOCK, None, b"%d" % before, seal(payload))
-
-
-def index_of(record: bytes) -> int:
-    """Return the index in an entry's record."""
-    return int(record[_INDEX_AT : record.index(b",", _INDEX_AT)])
 
 
 def is_entry_at(line: bytes, index: int) -> bool:

@@ -14,6 +14,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from threading import Lock
 
 from raft.core.entries import RECORD_BYTES_MAX
@@ -26,6 +27,7 @@ FILES_MAX = 1 << 64 - _OFFSET_BITS - _BLOCK_BITS  # in use at a time: 2 TiB of f
 FILE_BYTES_MAX = 1 << _OFFSET_BITS  # of a snapshot, which holds all that is live
 _GAP_BYTES = 16 << 10  # a gap of this size is read too: copying it costs about as much as another call
 _RUN_BYTES_MAX = 4 * RECORD_BYTES_MAX  # in one call, so that a long list is not in memory twice
+_SPARED_SHARE = 4  # of a snapshot's entries, so many for each that is asked for are taken along: a bisection costs more
 
 assert RECORD_BYTES_MAX <= _BLOCK_BYTES << _BLOCK_BITS
 
@@ -41,6 +43,17 @@ def unpack(position: int) -> tuple[int, int, int]:
     place = position >> _BLOCK_BITS
     blocks = (position & (1 << _BLOCK_BITS) - 1) + 1
     return place >> _OFFSET_BITS, place & (1 << _OFFSET_BITS) - 1, blocks * _BLOCK_BYTES
+
+
+def offsets(positions: Iterable[int]) -> list[int]:
+    """Return where the records begin."""
+    return [position >> _BLOCK_BITS & (1 << _OFFSET_BITS) - 1 for position in positions]
+
+
+def count_in_one_file(positions: Sequence[int]) -> int:
+    """Return how many of the first positions are in the file of the first one."""
+    files = [position >> _BLOCK_BITS + _OFFSET_BITS for position in positions]
+    return next((count for count, file in enumerate(files) if file != files[0]), len(files))
 
 
 def moved(positions: "array[int]", file: int) -> "array[int]":
@@ -65,6 +78,27 @@ class Sparse:
         """Add the next entry."""
         self.indexes.append(index)
         self.packed.append(pack(0, offset, length))
+
+    def add_all(self, indexes: "array[int]", offset: int, lengths: Sequence[int]) -> None:
+        """Add the next entries, which are one behind the other from `offset` on."""
+        ends = [*accumulate(lengths, initial=offset)]
+        assert ends[-1] < FILE_BYTES_MAX and min(lengths) > 0 and max(lengths) <= RECORD_BYTES_MAX
+        self.indexes.extend(indexes)
+        self.packed.extend(
+            [start << _BLOCK_BITS | (length - 1) // _BLOCK_BYTES for start, length in zip(ends, lengths, strict=False)]
+        )
+
+    def find_many(self, indexes: Sequence[int]) -> Sequence[int]:
+        """Return the positions of ascending indexes.  Raises LookupError as `find` does."""
+        if not indexes:
+            return ()
+        first, end = bisect_left(self.indexes, indexes[0]), bisect_right(self.indexes, indexes[-1])
+        if end - first > _SPARED_SHARE * len(indexes):
+            return [self.find(index) for index in indexes]
+        if end - first == len(indexes) and self.indexes[first:end] == array("Q", indexes):
+            return self.packed[first:end]
+        known = dict(zip(self.indexes[first:end], self.packed[first:end], strict=True))
+        return [known.get(index) or self.find(index) for index in indexes]
 
     def find(self, index: int) -> int:
         """Return the position of `index`.  Raises LookupError if the snapshot does not hold it."""
@@ -177,7 +211,7 @@ class Positions:
             if places and (min(places) < 0 or max(places) >= len(self._packed)):
                 raise LookupError(f"the log does not hold entries {indexes[above]} to {indexes[-1]}")
             dense = [self._packed[place] for place in places]
-        return [sparse.find(index) | base_file for index in indexes[:above]] + dense
+        return [position | base_file for position in sparse.find_many(indexes[:above])] + dense
 
 
 class TermRuns:

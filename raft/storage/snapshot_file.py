@@ -29,7 +29,8 @@ from pathlib import Path
 from zlib import crc32
 
 from raft.core.configuration import decode_configuration
-from raft.core.entries import RECORD_BYTES_MAX, decode_object, entry_of_verified, index_of, seal
+from raft.core.entries import RECORD_BYTES_MAX, decode_object, entry_of_verified, seal
+from raft.core.line_blocks import BLOCK_BYTES, are_intact, entries_of
 from raft.core.raft_messages import SnapshotMeta
 from raft.errors import ADVICE, CorruptLog, InvalidMessage, OtherFormat
 from raft.storage.disk import NO_DAMAGE, TEMPORARY_SUFFIX, Disk, ReadFile
@@ -103,6 +104,32 @@ class Scan:
         Stops before a line that is damaged or not whole.  Raises InvalidMessage if one is out of place: it is the one
         at `offset`.
         """
+        done = 0
+        while self._entries_left > 0 and not self._from_peer and (taken := self._take_block(data, done)):
+            done += taken
+        return done + self._take_lines(data[done:] if done else data)
+
+    def _take_block(self, data: bytes, start: int) -> int:
+        """Take entries from `start` on if all in a block are intact and in their places; return their length, or 0.
+
+        A sixth of the time that `_take_lines` takes, which says what is wrong.
+        """
+        lines = data[start : data.rfind(b"\n", start, start + BLOCK_BYTES) + 1].split(b"\n")[:-1]
+        del lines[self._entries_left :]
+        found = entries_of(lines) if are_intact(lines) else None
+        if found is None or not self._last_index < found.indexes[0] or found.indexes[-1] > self.meta.index:
+            return 0
+        if found.term_max > self.meta.term or max(found.lengths) > RECORD_BYTES_MAX:
+            return 0
+        self.sparse.add_all(found.indexes, self.offset, found.lengths)
+        self._last_index = found.indexes[-1]
+        self._entries_left -= len(found.lengths)
+        size = sum(found.lengths)
+        self._crc = crc32(memoryview(data)[start : start + size], self._crc)
+        self.offset += size
+        return size
+
+    def _take_lines(self, data: bytes) -> int:
         done, view, before = 0, memoryview(data), self.offset
         try:
             for line in intact_lines_in(data):
@@ -242,7 +269,8 @@ def file_steps(
     """Make a whole, durable file, step by step: with `entries` (their number and records) a snapshot, else a
     checkpoint.
 
-    `path`: the file has another name on the disk.  `preface`: bytes before it, from behind which all offsets count.
+    The records come one by one, or several in one piece.  `path`: the file has another name on the disk.  `preface`:
+    bytes before it, from behind which all offsets count.
 
     A step is WRITE_STEP_BYTES of short lines, or a long line, and now and then a sync.  After the last step the file is
     there.  `maker` is a word that no other process making files here has; `noted` gets the entries' positions.  If a
@@ -272,11 +300,13 @@ def file_steps(
 
 
 def _put_records(writer: "_Writer", records: Iterable[bytes], noted: Sparse | None) -> Iterator[int]:
-    """Write entries' records one by one, and yield the offset of each; `noted` gets their positions."""
-    for record in records:
-        offset = writer.put(record)
+    """Write entries' records, and yield the offset of each piece; `noted` gets their positions."""
+    for piece in records:
+        offset = writer.put(piece)
         if noted is not None:
-            noted.add(index_of(record), offset, len(record))
+            found = entries_of(piece.split(b"\n")[:-1])
+            assert found is not None, "records that are not ascending entries"
+            noted.add_all(found.indexes, offset, found.lengths)
         yield offset
 
 

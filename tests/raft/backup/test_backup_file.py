@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from raft.backup import backup_file
-from raft.backup.backup_file import BackupCheck, check, document_of, header_of, lines
+from raft.backup.backup_file import BackupCheck, check, document_of, header_of, pieces
 from raft.backup.report import BackupInvalid
 from raft.backup.writer import write_backup
 from raft.core.raft_messages import HardState
@@ -72,13 +72,13 @@ def test_a_backup_says_what_it_holds_and_has_the_live_entries_verbatim(tmp_path:
     assert (header.cluster_id, header.generation, header.program, header.made_at) == ("aa", "9e", "1.0", "today")
     live = live_after(log[:33])
     assert list(checked.entries.indexes) == live
-    content = lines(tmp_path / "backup")
+    content = pieces(tmp_path / "backup")
     machine = Words()
     document = document_of(content)
     assert next(document).startswith(b'{"sessions":')
     machine.restore(33, document)
     assert list(machine.live()) == live
-    assert list(content) == [log[index - 1].record for index in live]
+    assert b"".join(content) == b"".join(log[index - 1].record for index in live)
 
 
 def test_one_flipped_bit_anywhere_is_refused(large: bytes) -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from raft.core.line_blocks import BLOCK_BYTES
 from raft.core.raft_messages import HardState
 from raft.errors import CorruptLog
 from raft.storage.log_store import Storage
-from tests.raft.disks import BadDisk, entries
+from tests.raft.disks import BadDisk, entries, entry
 
 LOG = entries(1, 30, text="x" * 200)
 
@@ -71,8 +72,8 @@ def test_a_read_names_the_damaged_entry_and_those_that_can_be_read_still_are(
         lambda: storage.reader.read_many([9, 29]),
         lambda: storage.reader.read(9, 9, 1),
         lambda: storage.reader.read_entries(9, 9, 1),
-        lambda: storage.reader.read_first([9, 29], 1000),
         lambda: list(storage.reader.replay(9, 9)),
+        lambda: list(storage.reader.read_pieces([9, 29])),
     ):
         with pytest.raises(CorruptLog, match=f"entry 9 {word}") as found:
             read()
@@ -89,6 +90,30 @@ def test_a_read_names_all_damaged_entries_of_all_files(tmp_path: Path, disk: Bad
     with pytest.raises(CorruptLog) as some:
         storage.reader.read_many([1, 5, 6, 13, 30])
     assert some.value.indexes == (5, 13)
+
+
+def test_pieces_are_the_records_that_were_asked_for_from_all_files_with_damage_between_them(
+    tmp_path: Path, disk: BadDisk, storage: Storage
+) -> None:
+    assert b"".join(storage.reader.read_pieces(range(1, 31))) == b"".join(one.record for one in LOG)
+    flip(disk, *place(tmp_path, 13))
+    go_bad(disk, *place(tmp_path, 21))
+    for wanted in ([5], [3, 4, 12, 14, 19, 22, 30], [1, 30]):
+        records = [LOG[index - 1].record for index in wanted]
+        assert b"".join(storage.reader.read_pieces(wanted)) == b"".join(records)
+    assert list(storage.reader.read_pieces([])) == []
+    with pytest.raises(LookupError):
+        list(storage.reader.read_pieces([30, 31]))
+
+
+def test_a_piece_is_no_larger_than_a_block_and_an_entry(tmp_path: Path) -> None:
+    storage = Storage.open(BadDisk(), tmp_path, segment_bytes=1 << 20)
+    long = [entry(index, text="x" * (index % 3 * 90_000)) for index in range(1, 41)]
+    storage.append(HardState(1, 1, 0), long)
+    pieces = list(storage.reader.read_pieces(range(1, 41)))
+    assert b"".join(pieces) == b"".join(one.record for one in long)
+    assert max(map(len, pieces)) <= BLOCK_BYTES + 181_000
+    assert len(pieces) < 20
 
 
 def test_a_missing_file_is_damage_to_all_entries_that_were_asked_of_it(tmp_path: Path, storage: Storage) -> None:
