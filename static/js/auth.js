@@ -6,7 +6,8 @@
 // - Signing in or out loads the page anew, so that nothing of one user is left for the next.  The outbox stays.
 
 import { goToRooms, inviteLink, readInvite } from "./links.js";
-import { ApiError, changePassword, createInvite, fetchMe, setUp, signIn, signOut, signUp } from "./server/api.js";
+import { changePassword, createInvite, fetchMe, setUp, signIn, signOut, signUp } from "./server/accounts_api.js";
+import { ApiError } from "./server/http.js";
 
 /** @typedef {import("./store/store.js").Store} Store */
 

@@ -7,16 +7,16 @@ import { readItem, writeItem } from "./local_storage.js";
 import { RETURNED } from "./room_notices.js";
 import { Session } from "./session.js";
 import { Store } from "./store/store.js";
-import { AccountView } from "./views/account.js";
+import { AccountView } from "./views/accounts/account.js";
 import { Announcer } from "./views/announcer.js";
-import { ComposerView } from "./views/composer.js";
-import { HeadingView } from "./views/heading.js";
-import { PresenceView } from "./views/presence.js";
-import { RoomListView } from "./views/room_list.js";
-import { SignInView } from "./views/sign_in.js";
-import { StatusView } from "./views/status.js";
-import { TimelineView } from "./views/timeline.js";
-import { UserNameView } from "./views/user_name.js";
+import { ComposerView } from "./views/messages/composer.js";
+import { HeadingView } from "./views/rooms/heading.js";
+import { PresenceView } from "./views/rooms/presence.js";
+import { RoomListView } from "./views/rooms/room_list.js";
+import { SignInView } from "./views/accounts/sign_in.js";
+import { StatusView } from "./views/connection/status.js";
+import { TimelineView } from "./views/messages/timeline.js";
+import { UserNameView } from "./views/accounts/user_name.js";
 
 /** A page in the background need not paint; it only keeps its title up to date. */
 const BACKGROUND_MS = 500;

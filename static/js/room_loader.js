@@ -6,7 +6,7 @@
 // - A page that may have changed while it was on its way is fetched again.
 // - A load that fails is shown as failed, and tried again after a pause and by each new connection.
 
-import { ApiError } from "./server/api.js";
+import { ApiError } from "./server/http.js";
 
 /** @typedef {import("./server/post_pages.js").PostPages} PostPages */
 /** @typedef {import("./store/store.js").Store} Store */

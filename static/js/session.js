@@ -5,7 +5,8 @@
 import { HOME } from "./links.js";
 import { OutboxSender } from "./outbox_sender.js";
 import { GAP_MAX, RoomLoader } from "./room_loader.js";
-import { ApiError, fetchRooms, preferNode } from "./server/api.js";
+import { ApiError, preferNode } from "./server/http.js";
+import { fetchRooms } from "./server/rooms_api.js";
 import { PostPages } from "./server/post_pages.js";
 import { ChatSocket } from "./server/socket.js";
 import { applyReaction } from "./store/reactions.js";

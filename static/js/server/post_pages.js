@@ -4,7 +4,8 @@
 //
 // Every method throws ApiError only.
 
-import { ApiError, fetchAfter, fetchBefore, fetchNewest, PAGE_SIZE } from "./api.js";
+import { ApiError } from "./http.js";
+import { fetchAfter, fetchBefore, fetchNewest, PAGE_SIZE } from "./messages_api.js";
 
 /** @typedef {import("./socket.js").ChatSocket} ChatSocket */
 /** @typedef {import("../store/store.js").Store} Store */

@@ -9,7 +9,7 @@
 // - The browser hides protocol pings.  So a silent connection is probed with a `ping` frame, and closed without an
 //   answer.
 
-import { fetchOriginRefusal, findNodeWithLeader, socketUrl } from "./api.js";
+import { fetchOriginRefusal, findNodeWithLeader, socketUrl } from "./cluster_api.js";
 import { SpareTicket } from "./spare_ticket.js";
 
 /** @typedef {import("../types.js").ClusterState} ClusterState */

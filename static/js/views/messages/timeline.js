@@ -5,14 +5,14 @@
 // - The view follows the end only while it is within 100 px of it, or after the user has sent a message.
 // - Otherwise new messages, above or below, do not move the messages in view.
 
-import { PRIVATE_DELETED, PRIVATE_NAME, PUBLIC_DELETED, RETURNED } from "../room_notices.js";
-import { find, makeButton, setText, showRows } from "./dom.js";
+import { PRIVATE_DELETED, PRIVATE_NAME, PUBLIC_DELETED, RETURNED } from "../../room_notices.js";
+import { find, makeButton, setText, showRows } from "../dom.js";
 import { makePendingRow, makePostRows } from "./posts.js";
 
-/** @typedef {import("../outbox_sender.js").OutboxSender} OutboxSender */
-/** @typedef {import("../room_loader.js").RoomLoader} RoomLoader */
-/** @typedef {import("../store/store.js").Store} Store */
-/** @typedef {import("../types.js").Room} Room */
+/** @typedef {import("../../outbox_sender.js").OutboxSender} OutboxSender */
+/** @typedef {import("../../room_loader.js").RoomLoader} RoomLoader */
+/** @typedef {import("../../store/store.js").Store} Store */
+/** @typedef {import("../../types.js").Room} Room */
 
 const END_PX = 100;
 /** Older messages are loaded when the first one is this close to the view. */
@@ -33,7 +33,7 @@ export class TimelineView {
     this.head = find("timeline-head", HTMLElement);
     this.tail = find("timeline-tail", HTMLElement);
     this.latest = find("latest", HTMLButtonElement);
-    /** @type {import("./dom.js").Kept} */
+    /** @type {import("../dom.js").Kept} */
     this.kept = new Map();
     /** @type {string | null} */
     this.shown = null;

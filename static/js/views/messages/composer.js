@@ -2,13 +2,13 @@
 // The field for a new message.  It is never disabled: a message that is sent offline waits in the outbox.  An archived
 // room has no field.
 
-import { countCodePoints, MESSAGE_MAX, normalizeMessage } from "../validation.js";
-import { find, setText } from "./dom.js";
+import { countCodePoints, MESSAGE_MAX, normalizeMessage } from "../../validation.js";
+import { find, setText } from "../dom.js";
 
-/** @typedef {import("../session.js").Session} Session */
-/** @typedef {import("../store/store.js").Store} Store */
-/** @typedef {import("../types.js").Room} Room */
-/** @typedef {import("./user_name.js").UserNameView} UserNameView */
+/** @typedef {import("../../session.js").Session} Session */
+/** @typedef {import("../../store/store.js").Store} Store */
+/** @typedef {import("../../types.js").Room} Room */
+/** @typedef {import("../accounts/user_name.js").UserNameView} UserNameView */
 
 const HEIGHT_MAX_PX = 200;
 /** From this length on the count of characters is shown. */

@@ -1,10 +1,10 @@
 // @ts-check
 // The users who are online, above the timeline; and the users who are typing in this room, below the message field.
 
-import { makeAvatar } from "./avatar.js";
-import { find, make, makeText } from "./dom.js";
+import { makeAvatar } from "../avatar.js";
+import { find, make, makeText } from "../dom.js";
 
-/** @typedef {import("../store/store.js").Store} Store */
+/** @typedef {import("../../store/store.js").Store} Store */
 
 /** Avatars that are shown; the other users are counted. */
 const AVATARS_MAX = 5;

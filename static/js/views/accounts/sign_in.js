@@ -1,14 +1,14 @@
 // @ts-check
 // The forms of a user who is not signed in: sign in, create an account, or create the first account.
 
-import { readInvite } from "../links.js";
-import { ApiError } from "../server/api.js";
-import { checkName, checkPassword, countCodePoints, normalizeName, PASSWORD_MIN } from "../validation.js";
-import { find, setText } from "./dom.js";
+import { readInvite } from "../../links.js";
+import { ApiError } from "../../server/http.js";
+import { checkName, checkPassword, countCodePoints, normalizeName, PASSWORD_MIN } from "../../validation.js";
+import { find, setText } from "../dom.js";
 
-/** @typedef {import("../auth.js").Auth} Auth */
-/** @typedef {import("../store/store.js").Store} Store */
-/** @typedef {import("../types.js").SignInForm} SignInForm */
+/** @typedef {import("../../auth.js").Auth} Auth */
+/** @typedef {import("../../store/store.js").Store} Store */
+/** @typedef {import("../../types.js").SignInForm} SignInForm */
 
 /** Checking a password takes a second or two on purpose. */
 const BUSY = "One moment…";

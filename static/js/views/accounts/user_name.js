@@ -1,12 +1,12 @@
 // @ts-check
 // The user's name below the rooms.  A click opens the account.  Without sign-in it opens a dialog to choose a name.
 
-import { checkName, normalizeName } from "../validation.js";
-import { makeAvatar } from "./avatar.js";
-import { find, makeText, setText } from "./dom.js";
+import { checkName, normalizeName } from "../../validation.js";
+import { makeAvatar } from "../avatar.js";
+import { find, makeText, setText } from "../dom.js";
 
-/** @typedef {import("../session.js").Session} Session */
-/** @typedef {import("../store/store.js").Store} Store */
+/** @typedef {import("../../session.js").Session} Session */
+/** @typedef {import("../../store/store.js").Store} Store */
 
 export class UserNameView {
   /**

@@ -1,13 +1,13 @@
 // @ts-check
 // The list of rooms, and the form that creates one.
 
-import { goToRoom, roomLink } from "../links.js";
-import { checkName, normalizeName } from "../validation.js";
-import { find, make, makeButton, makeText, setText, showRows } from "./dom.js";
+import { goToRoom, roomLink } from "../../links.js";
+import { checkName, normalizeName } from "../../validation.js";
+import { find, make, makeButton, makeText, setText, showRows } from "../dom.js";
 
-/** @typedef {import("../session.js").Session} Session */
-/** @typedef {import("../store/store.js").Store} Store */
-/** @typedef {import("../types.js").Room} Room */
+/** @typedef {import("../../session.js").Session} Session */
+/** @typedef {import("../../store/store.js").Store} Store */
+/** @typedef {import("../../types.js").Room} Room */
 
 const UNREAD_SHOWN_MAX = 99;
 
@@ -25,7 +25,7 @@ export class RoomListView {
     this.input = find("new-room-name", HTMLInputElement);
     this.error = find("new-room-error", HTMLParagraphElement);
     this.toggle = find("new-room-toggle", HTMLButtonElement);
-    /** @type {import("./dom.js").Kept} */
+    /** @type {import("../dom.js").Kept} */
     this.kept = new Map();
     this.shown = "";
     this.toggle.addEventListener("click", () => this.showForm(this.form.hidden));
@@ -55,7 +55,7 @@ export class RoomListView {
 
   /**
    * @param {Room} room
-   * @returns {import("./dom.js").Row}
+   * @returns {import("../dom.js").Row}
    */
   makeRow(room) {
     const current = room.name === this.store.rooms.current;

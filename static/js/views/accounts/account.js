@@ -1,12 +1,12 @@
 // @ts-check
 // The dialog behind the user's name, where there is sign-in: change the password, invite people, sign out.
 
-import { ApiError } from "../server/api.js";
-import { checkPassword } from "../validation.js";
-import { find, setText } from "./dom.js";
+import { ApiError } from "../../server/http.js";
+import { checkPassword } from "../../validation.js";
+import { find, setText } from "../dom.js";
 
-/** @typedef {import("../auth.js").Auth} Auth */
-/** @typedef {import("../store/store.js").Store} Store */
+/** @typedef {import("../../auth.js").Auth} Auth */
+/** @typedef {import("../../store/store.js").Store} Store */
 
 export class AccountView {
   /**

@@ -1,14 +1,14 @@
 // @ts-check
 // The rows of the timeline: messages, pending messages, and separators between days.
 
-import { makeAvatar } from "./avatar.js";
-import { dayKey, formatDay, formatFull, formatTime } from "./dates.js";
-import { make, makeButton, makeText } from "./dom.js";
+import { makeAvatar } from "../avatar.js";
+import { dayKey, formatDay, formatFull, formatTime } from "../dates.js";
+import { make, makeButton, makeText } from "../dom.js";
 
-/** @typedef {import("./dom.js").Row} Row */
-/** @typedef {import("../outbox_sender.js").OutboxSender} OutboxSender */
-/** @typedef {import("../types.js").PendingPost} PendingPost */
-/** @typedef {import("../types.js").Post} Post */
+/** @typedef {import("../dom.js").Row} Row */
+/** @typedef {import("../../outbox_sender.js").OutboxSender} OutboxSender */
+/** @typedef {import("../../types.js").PendingPost} PendingPost */
+/** @typedef {import("../../types.js").Post} Post */
 
 /** Messages of one author that follow each other within this time have one heading. */
 const GROUP_MS = 5 * 60 * 1000;

@@ -3,10 +3,10 @@
 //
 // A loss of less than 5 s, such as a failover, shows no notice.
 
-import { find, setText } from "./dom.js";
+import { find, setText } from "../dom.js";
 
-/** @typedef {import("../session.js").Session} Session */
-/** @typedef {import("../store/store.js").Store} Store */
+/** @typedef {import("../../session.js").Session} Session */
+/** @typedef {import("../../store/store.js").Store} Store */
 
 const NOTICE_AFTER_MS = 5_000;
 const TICK_MS = 500;

@@ -2,9 +2,9 @@
 // The room's name and topic above the timeline, the title of the window, and which screen is shown: the sign-in form,
 // the list of rooms, or a room.  A wide window shows the list beside the room.
 
-import { find, setText } from "./dom.js";
+import { find, setText } from "../dom.js";
 
-/** @typedef {import("../store/store.js").Store} Store */
+/** @typedef {import("../../store/store.js").Store} Store */
 
 export class HeadingView {
   /** @param {Store} store */
