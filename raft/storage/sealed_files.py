@@ -1,10 +1,11 @@
 """The files that are not appended to any more, checked and mended: sealed segments, the base, the newest checkpoint.
 
-Rules.  A check reads all, in small steps.  It compares each line with its checksum, each entry with its position,
-and the whole with the checksum that a segment's successor or a snapshot's end line names.  A segment with void lines
-was written anew here and has another one.  Lost entries are named, for whoever fetches them; what else is lost in a
-segment nobody needs, and it is written anew at once.  An index is made anew if it is damaged or missing, and a damaged
-checkpoint is removed: the base, or an earlier one, takes its place.
+Rules.  A check reads all, in small steps.  It compares each line with its checksum, and the whole with the checksum
+that a segment's successor or a snapshot's end line names.  A file that agrees with them holds the bytes that were
+written.  Any other one is read again, and each entry in it is compared with its position.  A segment with void lines
+was written anew here and has another checksum.  Lost entries are named, for whoever fetches them; what else is lost in
+a segment nobody needs, and it is written anew at once.  An index is made anew if it is damaged or missing, and a
+damaged checkpoint is removed: the base, or an earlier one, takes its place.
 
 The newest segment is neither checked nor mended: its last bytes may not be durable yet.
 """
@@ -17,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zlib import crc32
 
-from raft.core.entries import decode_entry, is_entry_at
+from raft.core.entries import RECORD_BYTES_MAX, decode_entry, is_entry_at
+from raft.core.line_blocks import are_intact
 from raft.errors import ADVICE, CorruptLog, DiskFull, InvalidMessage
 from raft.storage.disk import Disk, NoRoom
 from raft.storage.file_names import checkpoint_index, checkpoint_name, index_name, sequence_of
@@ -116,6 +118,24 @@ class _Survey:
                 self.content.take(piece.line, piece.offset)
             except InvalidMessage:
                 self.content = None
+
+
+class _QuickCheck:
+    """A check whether all lines of a file are intact, in a sixth of the time that a survey takes."""
+
+    def __init__(self, crc_end: int) -> None:
+        self.crc = 0  # of the bytes before `crc_end`
+        self.is_intact = True
+        self._crc_left = crc_end
+        self._rest = b""  # what came of the next line
+
+    def feed(self, data: bytes, *, last: bool) -> None:
+        """Take the next bytes."""
+        self.crc = crc32(memoryview(data)[: self._crc_left], self.crc)
+        self._crc_left -= min(len(data), self._crc_left)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        is_cut = len(self._rest) > (0 if last else RECORD_BYTES_MAX)
+        self.is_intact = self.is_intact and not is_cut and are_intact(lines)
 
 
 class SealedFiles:
@@ -357,14 +377,16 @@ class SealedFiles:
                 file = self._disk.open(self._data_dir / checkpoint)
                 sizes[checkpoint] = file.size
                 file.close()
-        total, done = sum(sizes.values()), 0
+        total, done = sum(sizes.values()), 0  # what is read again counts again
         for slot, name, _ in counted:
             if name not in sizes:
                 continue  # the newest segment
             steps = self._check_segment(slot, name) if sequence_of(name) else self._check_base(slot, name)
+            end = done + sizes[name]
             for size, damages in steps:
                 done += size
-                yield Verified(name, done, total, damages)
+                yield Verified(name, done, total + max(0, done - end), damages)
+            total += max(0, done - end)
         if checkpoint in sizes:
             for size, damages in self._check_checkpoint(checkpoint):
                 done += size
@@ -374,8 +396,14 @@ class SealedFiles:
         sealed, header = self._segments.sealed.get(name), self._segments.headers.get(name)
         if sealed is None or header is None:  # a compaction has replaced it since the check began
             return
+        has_index = self._has_index(header, sealed)
+        if has_index and sealed.crc is not None:
+            quick = _QuickCheck(sealed.end)
+            yield from self._quick_steps(quick, name, sealed.end)
+            if quick.is_intact and quick.crc == sealed.crc:
+                return
         survey = self._survey_segment(slot, sealed)
-        if not self._has_index(header, sealed):
+        if not has_index:
             survey.content = Content()
         for size, lost in self._steps(survey, name, sealed.end):
             yield size, self._damage_of(name, lost)
@@ -390,6 +418,20 @@ class SealedFiles:
         elif not survey.gaps and survey.content is not None:
             self._keep_index(header, sealed, survey.content)
             yield 0, (self._index_error(name),)
+
+    def _quick_steps(self, quick: "_QuickCheck", name: str, end: int) -> Iterator[tuple[int, tuple[CorruptLog, ...]]]:
+        """Feed a file's bytes before `end` to the check until it finds that they are not all intact."""
+        file = open_possible(self._disk, self._data_dir / name)
+        try:
+            for offset in range(0, end, STEP_BYTES):
+                size = min(STEP_BYTES, end - offset)
+                quick.feed(read_possible(file, size, offset), last=offset + size == end)
+                yield size, ()
+                if not quick.is_intact:
+                    return
+        finally:
+            if file is not None:
+                file.close()
 
     def _has_index(self, header: Header, sealed: Sealed) -> bool:
         file = open_possible(self._disk, self._data_dir / header.name)
@@ -413,10 +455,13 @@ class SealedFiles:
         base, sparse = self._files.base, self._positions.sparse
         if base is None or base.name != name:
             return
-        said = self._indexes.said(name)
-        survey = _Survey(
-            sparse.indexes, sparse.packed, (), Salvage(any_line), base.bytes - len(end_line(base.bytes, 0))
-        )
+        said, crc_end = self._indexes.said(name), base.bytes - len(end_line(base.bytes, 0))
+        if said is not None and said.size == base.bytes:
+            quick = _QuickCheck(crc_end)
+            yield from self._quick_steps(quick, name, base.bytes)
+            if quick.is_intact and quick.crc == said.crc and self._ends_with(name, base.bytes, quick.crc):
+                return
+        survey = _Survey(sparse.indexes, sparse.packed, (), Salvage(any_line), crc_end)
         for size, lost in self._steps(survey, name, base.bytes):
             yield size, self._damage_of(name, lost)
         if not self._files.counts(slot):

@@ -4,6 +4,7 @@ from chat.api.routes import backup as route
 from raft.backup import restore
 from raft.backup.backup_file import BackupCheck
 from raft.backup.spool import Backups
+from raft.core import line_blocks
 from tests.mutation.mutant import mutant
 
 _FILE = "raft/backup/test_backup_file.py"
@@ -45,6 +46,15 @@ BACKUPS = (
         "if target.is_dir() and set(os.listdir(target)) - but:",
         "if False:",
         test=f"{_RESTORE}::test_a_directory_that_is_not_empty_is_never_restored_into",
+    ),
+    mutant(
+        "block-of-unchecked-lines",
+        "Entries are copied in blocks whatever their checksums are.",
+        "a rule of raft/core/line_blocks.py: each line's own checksum is verified",
+        line_blocks.chosen,
+        "or not are_intact(found)",
+        "",
+        test="raft/core/test_line_blocks.py::test_no_damaged_entry_is_taken",
     ),
     mutant(
         "backup-that-ends-early-is-whole",

@@ -250,6 +250,15 @@ ENGINE = (
         test="raft/storage/test_sealed_files.py::test_a_check_finds_the_last_record_of_each_file",
     ),
     mutant(
+        "check-believes-intact-lines",
+        "A check of a segment whose lines are all intact does not compare the whole with its checksum.",
+        "a rule of raft/storage/sealed_files.py: a check compares the whole",
+        SealedFiles._check_segment,
+        "quick.is_intact and quick.crc == sealed.crc",
+        "quick.is_intact",
+        test="raft/storage/test_sealed_files.py::test_lines_of_the_same_length_that_changed_places_are_damage",
+    ),
+    mutant(
         "erased-text-stays",
         "A text that was taken back makes no compaction due.",
         "the public promise: a deleted text leaves the disk within about a day",

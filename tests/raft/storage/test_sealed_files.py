@@ -378,18 +378,21 @@ def test_a_damaged_document_is_named_and_left_alone(tmp_path: Path) -> None:
         assert "the snapshot is damaged" in str(damage)
 
 
-def test_lines_of_the_same_length_that_changed_places_are_damage(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [-2, -60])
+def test_lines_of_the_same_length_that_changed_places_are_damage(tmp_path: Path, place: int) -> None:
+    """At the end, which the index knows too, and in the middle of the file."""
     storage = Storage.open(UnsyncedDisk(), tmp_path)
     storage.append(HardState(1, 1, 0), entries(1, 3))
-    storage.append(HardState(2, 1, 0), ())
-    storage.append(HardState(3, 1, 0), ())
+    for term in range(100, 220):
+        storage.append(HardState(term, 1, 0), ())
     storage.end_segment()
     storage.append(None, ())
     storage.keep_indexes()
     path = tmp_path / segment_name(1, 1)
     lines = path.read_bytes().splitlines(keepends=True)
-    assert len(lines[-1]) == len(lines[-2])
-    path.write_bytes(b"".join([*lines[:-2], lines[-1], lines[-2]]))
+    assert len(lines[place]) == len(lines[place + 1])
+    lines[place], lines[place + 1] = lines[place + 1], lines[place]
+    path.write_bytes(b"".join(lines))
     (damage,) = damages(storage.verify())
     assert "the checksum of the whole is wrong" in str(damage)
 
