@@ -1,7 +1,8 @@
 """raft-chat backup: get a backup from a node, once or again and again.
 
 With --every it is a service: it keeps the newest --keep backups in a directory, each named by its time and its index.
-An older one is removed only after a newer one is whole.  Nothing is transferred while nothing has changed.
+An older one is removed only after a newer one is whole.  Nothing is transferred while nothing has changed.  Of one
+cluster's backups, the one of the higher index is the newer: the times in their names are a clock's, which may be set.
 """
 
 import argparse
@@ -144,6 +145,7 @@ class _Directory:
         self._given = given
         self._every_s = every_s
         self._path = path
+        self._last: Path | None = None  # that this run has made
         self._keep = given.keep or (KEEP_DEFAULT if every_s else 0)
 
     def run(self) -> None:
@@ -166,23 +168,37 @@ class _Directory:
 
     def _rest_s(self) -> float:
         """Return how long the newest backup of an earlier run still is new."""
-        backups = self._backups()
-        return backups[-1].stat().st_mtime + self._every_s - time.time() if backups else 0.0
+        newest = self._newest()
+        if newest is None:
+            return 0.0
+        return min(newest.stat().st_mtime + self._every_s - time.time(), self._every_s)  # the clock may be set back
 
     def _make(self) -> None:
-        backups = self._backups()
-        known_state = _state_of(backups[-1], self._tools) if backups else ""
+        newest = self._newest()
+        known_state = _state_of(newest, self._tools) if newest else ""
         made = _fetched(self._client, self._tools, self._given, self._path / PART, self._name_of, known_state)
         if made is None:
-            print(f"nothing has changed since {backups[-1]}", flush=True)
+            print(f"nothing has changed since {newest}", flush=True)
             return
         _say(made)
-        for old in self._backups()[: -self._keep] if self._keep else ():
+        self._last = made.path
+        for old in self._backups(_history_of(made.header))[: -self._keep] if self._keep else ():
             old.unlink(missing_ok=True)
 
-    def _backups(self) -> list[Path]:
-        """The backups, oldest first."""
-        return sorted(path for path in self._path.iterdir() if _NAME.fullmatch(path.name))
+    def _newest(self) -> Path | None:
+        """Return the backup that was made last; before this run has made one, that of the highest index."""
+        if self._last is not None and self._last.exists():
+            return self._last
+        return max(self._found(), key=_index_of, default=None)
+
+    def _found(self) -> list[Path]:
+        return [path for path in self._path.iterdir() if _NAME.fullmatch(path.name)]
+
+    def _backups(self, history: str) -> list[Path]:
+        """The backups, oldest first; those of this history, which is the present one, after all others."""
+        found = self._found()
+        own = {path for path in found if _history_in(path, self._tools) == history}
+        return sorted(found, key=lambda path: (path in own, _index_of(path) if path in own else 0, path.name))
 
     def _name_of(self, header: BackupHeader) -> Path:
         made = re.sub("[^0-9TZ]", "", header.made_at)
@@ -195,8 +211,24 @@ def _state_of(path: Path, tools: BackupTools) -> str:
         header = tools.header_of(path)
     except (BackupInvalid, OSError):
         return ""
-    history = f"{header.cluster_id}-{header.generation}" if header.generation else header.cluster_id
-    return f'W/"{history}-{header.index}"'
+    return f'W/"{_history_of(header)}-{header.index}"'
+
+
+def _history_of(header: BackupHeader) -> str:
+    return f"{header.cluster_id}-{header.generation}" if header.generation else header.cluster_id
+
+
+def _history_in(path: Path, tools: BackupTools) -> str:
+    """Return the history that a backup belongs to; "" if the file cannot be read."""
+    try:
+        return _history_of(tools.header_of(path))
+    except (BackupInvalid, OSError):
+        return ""
+
+
+def _index_of(path: Path) -> int:
+    """Return the index in the name of a backup."""
+    return int(path.name.partition(".")[0].rpartition("-")[2])
 
 
 def _say(made: _Made) -> None:

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from chat.cli.backups import backup, transfer
 from chat.cli.backups.tools import BackupTools
 from chat.cli.node_client import CommandFailed
-from raft.backup.backup_file import BackupCheck, header_of
+from raft.backup.backup_file import BackupCheck, decode_header, encode_header, header_of
 from raft.backup.writer import write_backup
 from tests.raft.compaction.test_compactor import DISK, some_log, store
 from tests.raft.words import Words
@@ -221,6 +222,50 @@ def test_a_directory_keeps_the_newest_and_asks_only_for_what_changed(
         assert run(node, tmp_path, "--keep", "2") == 0
     assert f"nothing has changed since {tmp_path / new}" in capsys.readouterr().out
     assert len(left(tmp_path)) == 3
+
+
+def test_a_clock_that_was_set_back_makes_no_new_backup_the_oldest(tmp_path: Path, content: bytes) -> None:
+    """Of one cluster the higher index is the newer backup, whatever the times in their names."""
+    third, fifth = (put(tmp_path, content, f"2027010{index}T000000Z", index) for index in (3, 5))
+    put(tmp_path, content, "20280101T000000Z", 61, cluster_id="another")
+    new = "raft-chat-20261130T220000Z-000000000000060.backup"
+    with Server([sends(content)]).running() as node:
+        assert run(node, tmp_path, "--keep", "3") == 0
+        assert left(tmp_path) == sorted([new, third, fifth])
+        assert run(node, tmp_path, "--keep", "1") == 0
+        assert node.asked[1][1]["if-none-match"] == 'W/"aa-60"'
+    assert left(tmp_path) == [new]
+
+
+def put(directory: Path, content: bytes, time: str, index: int, cluster_id: str = "aa") -> str:
+    """Put a file with the first line of another backup into the directory; its name."""
+    name = f"raft-chat-{time}-{index:015}.backup"
+    header = replace(decode_header(content[: content.index(b"\n") + 1]), index=index, cluster_id=cluster_id)
+    (directory / name).write_bytes(encode_header(header))
+    return name
+
+
+def test_the_service_waits_no_longer_than_its_period_for_a_clock_that_was_set_back(
+    tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "raft-chat-20261130T220000Z-000000000000060.backup"
+    path.write_bytes(content)
+    ahead = path.stat().st_mtime + 86_400 * 365
+    os.utime(path, (ahead, ahead))
+
+    class Ended(Exception):
+        pass
+
+    waited: list[float] = []
+
+    def wait(_: object, seconds: float) -> None:
+        waited.append(seconds)
+        raise Ended
+
+    monkeypatch.setattr(backup, "Event", lambda: type("Never", (), {"wait": wait})())
+    with pytest.raises(Ended):
+        backup.main(["--from", "http://127.0.0.1:1", "--output", str(tmp_path), "--every", "6h"], {}, TOOLS)
+    assert waited == [6 * 3600]
 
 
 def test_the_service_goes_on_after_a_failure(
