@@ -30,10 +30,11 @@ NDJSON = "application/x-ndjson"
 
 def import_messages(request: Request, room: str) -> Response:
     """POST /rooms/{room}/import?source=: 200 once all messages of the body are imported, each once."""
-    target = _target(request, room)
     request.wait_for_min_index()
+    request.catch_up()  # also with what an earlier try, at another node, has imported
+    _check_user(request, room)
+    target = _target(request, room)
     lines = check_lines(target.source, request.body(), request.replica.agreed_time())
-    request.catch_up()  # also what an earlier try, at another node, has imported
     done = run(request.replica, request.state, request.actor, target, lines, request)
     return Response(HTTPStatus.OK, _json(target, done), log_index=done.log_index)
 
@@ -43,13 +44,18 @@ def show_progress(request: Request, room: str) -> Read:
 
     def render() -> Response:
         seen = request.replica.last_applied
-        named = Target(validation.name("RoomName", room), request.query().text("source") or "")
-        progress = progress_of(request.state, request.actor, named)  # first, so that a stranger is told to sign in
-        target, done = _target(request, room), Imported(progress.messages, seen)
+        _check_user(request, room)
+        target = _target(request, room)
+        done = Imported(progress_of(request.state, request.actor, target).messages, seen)
         headers = [("Cache-Control", "no-store")]
         return Response(HTTPStatus.OK, _json(target, done), headers=headers, log_index=done.log_index)
 
     return Read.asked(request.query(), render)
+
+
+def _check_user(request: Request, room: str) -> None:
+    """Raise Problem if the user may not import into the room: before anything is said of what they sent."""
+    progress_of(request.state, request.actor, Target(validation.name("RoomName", room), ""))
 
 
 def _target(request: Request, room: str) -> Target:

@@ -33,6 +33,7 @@ CHUNK_BYTES = 1 << 20
 TRIES = 5  # in a row without a byte
 RETRY_S = 1.0
 GZIP_LEVEL = 6
+SYNC_BYTES = 4 << 20  # written between two syncs: one large sync would hold up a node whose log is on the same disk
 
 
 class Target(Protocol):
@@ -78,7 +79,7 @@ class PartFile:
         self.path = path
         self._note = path.with_name(path.name + ".json")
         self._file = os.fdopen(_locked(path), "r+b")
-        self.size = os.fstat(self._file.fileno()).st_size
+        self.size = self._synced = os.fstat(self._file.fileno()).st_size
         self.url, self.tag = self._read_note()
         if not self.tag:
             self._empty()
@@ -109,11 +110,15 @@ class PartFile:
     def _empty(self) -> None:
         self._file.seek(0)
         self._file.truncate()
-        self.size = 0
+        self.size = self._synced = 0
 
     def write(self, data: bytes) -> None:
         self._file.write(data)
         self.size += len(data)
+        if self.size - self._synced >= SYNC_BYTES:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._synced = self.size
 
     def drop(self) -> None:
         """Remove what came: it is no sound backup."""

@@ -148,7 +148,9 @@ def test_with_sign_in_an_admin_imports_and_nobody_else() -> None:
     assert chat.ask("ann", "PUT", GENERAL, {}).status_code == 201
     for name in ("bob", "gus"):
         assert bring(chat, LINE, environ=bearer(chat.secret[name])).status_code == 403
+        assert refused(chat.open("POST", f"{GENERAL}/import", b"{", bearer(chat.secret[name])), 403, "Authorization")
     assert bring(chat, LINE, environ={}).status_code == 401
+    assert chat.open("POST", f"{GENERAL}/import", b"{").status_code == 401  # nothing is said of what they sent
     assert bring(chat, {**LINE, "User": "bob"}, environ=bearer(chat.secret["ann"])).status_code == 200
     assert bring(chat, {**LINE, "User": "never was"}, source="t").status_code == 200
     assert [post["User"] for post in chat.ask("bob").json or []] == ["bob", "never was"]
