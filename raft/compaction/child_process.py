@@ -29,6 +29,7 @@ from raft.engine.state_machine import StateMachine
 from raft.errors import ADVICE, CorruptLog, RaftError
 from raft.storage.disk import TEMPORARY_SUFFIX, AppendFile, NoRoom, RealDisk
 from raft.storage.file_names import is_temporary_index
+from raft.storage.index_file import log_remade
 from raft.storage.reserve import KEPT_BYTES, held_in
 
 NICENESS = 19  # a rewrite can wait; posts cannot
@@ -123,7 +124,8 @@ class ChildRewriter:
         said = json.loads(self._runner.run([str(up_to)], meanwhile))
         if isinstance(said, dict):
             raise RewriteDamaged(CorruptLog(said["file"], said["offset"], said["what"], ADVICE, said["indexes"]))
-        index, term, time, configuration_index, configuration = said
+        index, term, time, configuration_index, configuration, remade = said
+        log_remade(remade)
         return SnapshotMeta(index, term, time, configuration_index, configuration.encode())
 
 
@@ -192,14 +194,20 @@ def damage_met(error: Exception, data_dir: Path) -> CorruptLog | None:
 
 
 def main(arguments: Sequence[str], new_machine: Callable[[], StateMachine]) -> int:
-    """Run the child: `DATA_DIR UP_TO`; print the SnapshotMeta as a JSON list, or where the log is damaged."""
+    """Run the child: `DATA_DIR UP_TO`; print the SnapshotMeta as a JSON list, or where the log is damaged.
+
+    The list ends with the paths of the indexes that the child made anew.
+    """
+    remade: list[str] = []
     data_dir, up_to = Path(arguments[0]), int(arguments[1])
     is_full = not held_in(RealDisk(), data_dir)
     if not is_full:  # on a full disk posts wait for this
         os.nice(NICENESS)
     pause = pauses(data_dir, KEPT_BYTES if is_full else SPARE_BYTES)
     try:
-        meta = compact(_FullDisk() if is_full else RealDisk(), data_dir, up_to, new_machine(), pause=pause)
+        meta = compact(
+            _FullDisk() if is_full else RealDisk(), data_dir, up_to, new_machine(), pause=pause, on_remade=remade.extend
+        )
     except (RaftError, OSError, LookupError) as error:
         damage = damage_met(error, data_dir)
         if damage is None:
@@ -208,6 +216,6 @@ def main(arguments: Sequence[str], new_machine: Callable[[], StateMachine]) -> i
         where = {"file": damage.file, "offset": damage.offset, "what": damage.what, "indexes": damage.indexes}
         sys.stdout.write(f"{json.dumps(where)}\n")
         return 0
-    said = [meta.index, meta.term, meta.time, meta.configuration_index, meta.configuration.decode()]
+    said = [meta.index, meta.term, meta.time, meta.configuration_index, meta.configuration.decode(), remade]
     sys.stdout.write(f"{json.dumps(said)}\n")
     return 0

@@ -46,12 +46,15 @@ def compact(
     machine: StateMachine,
     *,
     pause: Callable[[], None] = _go_on,
+    on_remade: Callable[[list[str]], None] = lambda paths: None,
 ) -> SnapshotMeta:
     """Write snapshot-<up_to>; nothing if the log's base is at that index.
 
-    The snapshot counts from the next start on, or after `Storage.adopt`.
+    The snapshot counts from the next start on, or after `Storage.adopt`.  `on_remade` gets the paths of the indexes
+    that were damaged or missing, and were made anew.
     """
     prefix = LogPrefix(disk, data_dir, up_to, machine, pause)
+    on_remade(prefix.remade_indexes)
     if prefix.base_index < up_to:
         prefix.write(machine.live())
     return prefix.meta
@@ -81,10 +84,11 @@ class LogPrefix:
             raise log.base_damage
         self._reader = LogReader(disk, data_dir, log.files, log.positions)
         self.base_index = log.positions.base_index
+        self.remade_indexes = log.remade_indexes
         if not self.base_index <= up_to <= log.last_index or not up_to:
             raise LookupError(f"the log holds entries {self.base_index + 1} to {log.last_index}, not {up_to}")
         self._state = Replicated(machine)
-        document = newest_document(disk, data_dir, log.files.base, up_to, self._term_at, tidy=False)
+        document = newest_document(disk, data_dir, log.files.base, up_to, self._term_at)
         self.document_index = document.meta.index if document else 0  # up to here all is known to be committed
         if document is not None:
             self._state.restore(document.meta, document.lines)

@@ -7,6 +7,7 @@ Rules.
   is the same entry (Raft §5.3, Log Matching), committed or not.
 - At or below the base the terms are not kept.  There an entry is believed if the other member knows its index to be
   committed, for committed entries are unique by index (§5.4), and if its term lies between those of its neighbours.
+  A member that does not know so yet, for it has just started, counts as one that cannot be asked.
 - An older program does not know the call, and counts as a member that has none of the entries.
 """
 
@@ -77,17 +78,30 @@ def _one_by_one(reader: Entries, indexes: Sequence[int]) -> dict[int, bytes]:
 
 def in_order(reader: Entries, indexes: Sequence[int]) -> set[int]:
     """Return those of these ascending entries that are sound here, or are not in the log any more."""
-    found = set(sound_records(reader, indexes))
-    for index in indexes:
-        if index not in found:
-            try:
-                reader.read_many([index])
-            except (CorruptLog, OSError):
-                continue
-            except LookupError:
-                pass
-            found.add(index)
-    return found
+    wanted = list(indexes)
+    while wanted:
+        try:
+            reader.read_many(wanted)
+        except CorruptLog as damage:
+            damaged = set(damage.indexes)
+            if damaged.isdisjoint(wanted):
+                break
+            wanted = [index for index in wanted if index not in damaged]
+        except (LookupError, OSError):
+            break
+        else:
+            return set(wanted)
+    return {index for index in wanted if _is_in_order(reader, index)}
+
+
+def _is_in_order(reader: Entries, index: int) -> bool:
+    try:
+        reader.read_many([index])
+    except (CorruptLog, OSError):
+        return False
+    except LookupError:
+        pass
+    return True
 
 
 def answer_fetch(reader: Entries, commit_index: int, call: FetchEntries) -> FetchedEntries:
@@ -120,7 +134,7 @@ def why_refused(terms: Terms, entry: Entry, commit_index: int) -> str:
 
 
 class Fetcher:
-    """Asks the other members.  One thread at a time."""
+    """Asks the other members.  Any thread."""
 
     def __init__(self, node_lock: NodeLock, own: OwnIdentity, addresses: Addresses, terms: Terms) -> None:
         self._node_lock = node_lock
@@ -145,9 +159,10 @@ class Fetcher:
     def fetch(self, member: Member, indexes: Sequence[int]) -> Iterator[Entry]:
         """Yield those of these ascending entries that the member has and that may be believed.
 
-        Raises InvalidMessage or RefusedPeer: the member cannot be asked, or does not know the call.
+        Raises InvalidMessage or RefusedPeer: the member cannot be asked, or does not know the call, or does not know
+        yet that an entry is committed.
         """
-        left = list(indexes)
+        left, early = list(indexes), 0
         try:
             with closing(PeerConnection(member.url, self._addresses, member.id)) as connection:
                 while left:
@@ -155,12 +170,18 @@ class Fetcher:
                     answer = self._ask(connection, member.id, asked)
                     wanted = set(asked)
                     for entry in answer.entries:
-                        if entry.index in wanted and self._is_believed(member.id, entry, answer.commit_index):
+                        if entry.index not in wanted:
+                            continue
+                        if self._is_believed(member.id, entry, answer.commit_index):
                             yield entry
+                        elif entry.index > answer.commit_index:
+                            early = entry.index
                     last = max((entry.index for entry in answer.entries if entry.index in wanted), default=asked[-1])
                     left = [index for index in left if index > last]
         except (OSError, ValueError) as error:  # the latter: not a URL
             raise RefusedPeer("not_ready", f"member {member.id} at {member.url} is not reachable: {error}") from None
+        if early and early <= self._terms.base_index:
+            raise RefusedPeer("not_ready", f"member {member.id} does not know yet that entry {early} is committed")
 
     def _ask(self, connection: PeerConnection, member: int, indexes: Sequence[int]) -> FetchedEntries:
         call = FetchEntries(self._own.id, member, tuple(indexes))

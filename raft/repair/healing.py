@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from raft.core.node import Node
-from raft.core.raft_messages import SnapshotMeta
+from raft.core.raft_messages import Entry, SnapshotMeta
 from raft.engine.damage import Damage
 from raft.engine.node_lock import NodeLock
 from raft.engine.own_identity import OwnIdentity
@@ -74,7 +74,7 @@ class Healing:
         left = list(holes)
         while left:
             try:
-                self._storage.reader.read_many(left)
+                self._storage.own_reader.read_many(left)
                 return
             except CorruptLog as damage:
                 self.repairer.note(damage)
@@ -91,7 +91,7 @@ class Healing:
         self.scrub.stop()
 
     def mended(self, error: CorruptLog, timeout_s: float = WAIT_S) -> bool:
-        """Wait until damage is mended; return False if it is not.  Only for a thread that may wait."""
+        """Wait until a read of this damage is right; return False if it is not.  Only for a thread that may wait."""
         return self.repairer.wait(error, timeout_s)
 
     def read(self, read: Callable[[], T], timeout_s: float = WAIT_S) -> T:
@@ -105,7 +105,7 @@ class Healing:
     def answer(self, call: FetchEntries) -> FetchedEntries:
         """Answer another member's fetch, from this member's own disk only.  Reads a megabyte at most."""
         commit_index = self._node_lock.read(lambda node: node.commit_index)
-        return answer_fetch(self._storage.reader, commit_index, call)
+        return answer_fetch(self._storage.own_reader, commit_index, call)
 
     def mend_all(self, damage: CorruptLog, timeout_s: float) -> bool:
         """Mend this damage and all else that a scrub finds; return False if it takes longer, or no member has it."""
@@ -191,10 +191,13 @@ class _Log:
         self._end_segment = end_segment
 
     def sound(self, indexes: Sequence[int]) -> dict[int, bytes]:
-        return sound_records(self._storage.reader, indexes)
+        return sound_records(self._storage.own_reader, indexes)
 
     def in_order(self, indexes: Sequence[int]) -> set[int]:
-        return in_order(self._storage.reader, indexes)
+        return in_order(self._storage.own_reader, indexes)
+
+    def places_of(self, indexes: Sequence[int]) -> dict[int, tuple[str, int]]:
+        return self._storage.places_of(indexes)
 
     def lost_in(self, file: str) -> list[int]:
         return self._storage.lost_in(Path(file).name)
@@ -203,3 +206,9 @@ class _Log:
         if max(records) >= self._storage.newest_segment_index:
             self._end_segment()
         return self._storage.mend(records)
+
+    def borrow(self, entries: Sequence[Entry]) -> set[int]:
+        return self._storage.borrow(entries)
+
+    def is_borrowed(self, index: int) -> bool:
+        return self._storage.is_borrowed(index)

@@ -3,10 +3,14 @@
 Any thread that finds damage calls `note`, or `wait` if it may wait.  One thread mends, file by file: it reads the
 entries once more, asks the members in turn, and gives what it got to `Storage.mend`, which writes a new file.
 
+A reader does not wait for that: a lost file of a hundred thousand entries takes a while, and a disk that is full or
+broken may take nothing at all.  `wait` fetches what the reader lacks, and the read then returns that (`Borrowed`).
+
 Rules.
 - An entry is repaired at most by one thread, and asked for at most once in RETRY_S while nobody has it.  A member that
   comes back is asked at once.
-- A reader that waits gets an answer at once if it is known that nobody has the entry.
+- A reader waits for a member that cannot be asked at this moment, as long as it may.  It gets an answer at once if all
+  members have answered lately that they lack the entry, or if another reader has waited in vain.
 - Damage that no entry describes lies in the state document, the header or the end of the base: the base is then made
   anew from the state in memory, by `renew_base`.
 - Bounds: INDEXES_MAX entries are remembered.  What is beyond is found again by the next read, or by the scrub.
@@ -34,6 +38,8 @@ RETRY_S = 30.0  # until the members are asked again for what none of them had
 AWAY_S = 15.0  # a member that was silent for longer has come back when it is heard again
 INDEXES_MAX = 500_000  # entries that are remembered: a lost file has some hundred thousand; 50 MB
 MEND_BYTES = 32 << 20  # of records held in memory, and written in one file, at a time
+BORROWERS_MAX = 8  # readers that ask other members at a time; others wait for their turn
+BORROW_RETRY_S = 0.2  # until a reader asks again the members that could not be asked
 READ_TRIES = 8  # of a reader: each one names all damage that it met, so the second is usually sound
 _SLICE = 1_024  # entries that are read at once before they are fetched
 
@@ -45,8 +51,11 @@ class Log(Protocol):
 
     def sound(self, indexes: Sequence[int]) -> dict[int, bytes]: ...
     def in_order(self, indexes: Sequence[int]) -> set[int]: ...
+    def places_of(self, indexes: Sequence[int]) -> dict[int, tuple[str, int]]: ...
     def lost_in(self, file: str) -> list[int]: ...
     def mend(self, records: dict[int, bytes]) -> set[int]: ...
+    def borrow(self, entries: Sequence[Entry]) -> set[int]: ...
+    def is_borrowed(self, index: int) -> bool: ...
 
 
 class Members(Protocol):
@@ -90,6 +99,10 @@ class Repairer:
         self._due: dict[str, set[int]] = {}  # by file: entries to mend
         self._left: dict[str, set[int]] = {}  # by file: entries that no member had
         self._logged_left: set[int] = set()  # of those, the ones that a line of the log named
+        self._lacked: dict[
+            int, float
+        ] = {}  # entries that a reader got from nobody -> until when that is taken for true
+        self._borrowers = threading.BoundedSemaphore(BORROWERS_MAX)
         self._heard: dict[int, float] = {}  # by member: when it was heard last
         self._retry_s = 0.0  # when the members are asked again for what is left
         self._stopped = False
@@ -101,13 +114,29 @@ class Repairer:
     def note(self, error: CorruptLog) -> None:
         """Note damage, and have it mended; returns at once."""
         if error.indexes:
-            self._damage.note(error)
-            self.add(error.file, error.indexes)
+            for one in self._by_file(error):
+                self._damage.note(one)
+                self.add(one.file, one.indexes)
         elif snapshot_index(Path(error.file).name):
             self._damage.note(error)
             self._renew_base()
         else:  # the storage writes such a file anew by itself
             logger.warning("%s: %s at byte %d; no entry was lost there", error.file, error.what, error.offset)
+
+    def _by_file(self, error: CorruptLog) -> list[CorruptLog]:
+        """Return the damage of each file that a read met; `error` names only the first place."""
+        places = self._log.places_of(error.indexes)
+        files: dict[str, list[int]] = {}
+        for index in error.indexes:
+            files.setdefault(places[index][0] if index in places else error.file, []).append(index)
+        if list(files) == [error.file]:
+            return [error]
+        return [
+            CorruptLog(
+                file, places.get(first, ("", error.offset))[1], f"entry {first} is damaged", ADVICE, (first, *rest)
+            )
+            for file, (first, *rest) in files.items()
+        ]
 
     def add(self, file: str, indexes: Iterable[int]) -> None:
         """Have these entries of a file mended."""
@@ -125,29 +154,81 @@ class Repairer:
             self._on_change()
 
     def wait(self, error: CorruptLog, timeout_s: float = WAIT_S) -> bool:
-        """Note damage and wait until it is mended; return False if it is not: nobody has it, or it takes longer.
+        """Note damage and wait until a read of it is right; return False if nobody has it, or it takes longer.
 
         Damage that no entry describes is not waited for.
         """
         self.note(error)
         if not error.indexes:
             return False
-        wanted = set(error.indexes)
+        deadline_s = self._clock() + timeout_s
+        while True:
+            lacking = self._lacking_to_read(error.indexes)
+            if not lacking or self._stopped:
+                return not lacking
+            if self._is_lacked(lacking) or not self._borrow(lacking, deadline_s):
+                return False
+
+    def _lacking_to_read(self, indexes: Iterable[int]) -> list[int]:
+        """Return those of the entries that are not mended yet, and not borrowed."""
+        wanted = set(indexes)
         with self._changed:
-            self._changed.wait_for(lambda: self._stopped or not self._is_due_locked(wanted), timeout_s)
-            return not self._stopped and not self._is_due_locked(wanted) and not self._is_left_locked(wanted)
+            damaged = set[int]().union(
+                *(wanted & known for by_file in (self._due, self._left) for known in by_file.values())
+            )
+        return sorted(index for index in damaged if not self._log.is_borrowed(index))
+
+    def _is_lacked(self, indexes: Iterable[int]) -> bool:
+        now_s = self._clock()
+        with self._changed:
+            return any(self._lacked.get(index, 0.0) > now_s for index in indexes)
+
+    def _borrow(self, lacking: list[int], deadline_s: float) -> bool:
+        """Fetch what a reader lacks, once; return False if it cannot be had, or it is too late for another try."""
+        if not self._borrowers.acquire(timeout=max(0.0, deadline_s - self._clock())):
+            return False
+        try:
+            lacking = self._lacking_to_read(lacking)  # another reader may have borrowed the same
+            lacking, all_answered = self._borrow_from_members(lacking)
+        finally:
+            self._borrowers.release()
+        if not lacking:
+            return True
+        left_s = deadline_s - self._clock()
+        if all_answered or left_s <= 0:
+            self._note_lacked(lacking)
+            return False
+        with self._changed:
+            self._changed.wait(min(BORROW_RETRY_S, left_s))
+        return True
+
+    def _borrow_from_members(self, lacking: list[int]) -> tuple[list[int], bool]:
+        """Ask the members in turn; return what none of them had, and whether all of them answered."""
+        all_answered = True
+        for member in self._others.members():
+            if not lacking or self._stopped:
+                break
+            taken = set[int]()
+            try:
+                for entry in self._others.fetch(member, lacking):
+                    taken |= self._log.borrow([entry])
+            except (InvalidMessage, RefusedPeer):
+                all_answered = False
+            lacking = [index for index in lacking if index not in taken]
+        return lacking, all_answered
+
+    def _note_lacked(self, lacking: Iterable[int]) -> None:
+        now_s = self._clock()
+        with self._changed:
+            if len(self._lacked) > INDEXES_MAX:
+                self._lacked.clear()
+            self._lacked.update(dict.fromkeys(lacking, now_s + RETRY_S))
 
     def wait_all(self, timeout_s: float) -> bool:
         """Wait until nothing is left to mend; return False if that takes longer, or no member has something."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or not self._due, timeout_s)
             return not self._due and not self._left
-
-    def _is_due_locked(self, wanted: set[int]) -> bool:
-        return any(not wanted.isdisjoint(due) for due in self._due.values())
-
-    def _is_left_locked(self, wanted: set[int]) -> bool:
-        return any(not wanted.isdisjoint(left) for left in self._left.values())
 
     def read(self, read: Callable[[], T], timeout_s: float = WAIT_S) -> T:
         """Return what `read` returns, once the damage that it meets is mended; for a thread that may wait.
@@ -190,6 +271,7 @@ class Repairer:
     def retry(self) -> None:
         """Ask the members again for what none of them had."""
         with self._changed:
+            self._lacked.clear()
             self._retry_s = 0.0
             self._changed.notify_all()
 
@@ -306,7 +388,10 @@ class Repairer:
     def _log_result(self, file: str, left: set[int], mended: Mended) -> None:
         if mended.indexes:
             sources = ", ".join(map(str, sorted(mended.sources)))
-            logger.warning("%s: entries %s were damaged; mended from member %s", file, ranges(mended.indexes), sources)
+            logger.warning(
+                "%s: %d entries were damaged (%s); mended from member %s",
+                file, len(mended.indexes), ranges(mended.indexes), sources,
+            )  # fmt: skip
             self._logged_left -= mended.indexes
         if new := left - self._logged_left:
             self._logged_left |= new

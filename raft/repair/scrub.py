@@ -10,10 +10,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from raft.errors import CorruptLog
+from raft.errors import CorruptLog, DiskFull
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +21,7 @@ BYTES_PER_S = 8_000_000  # a day's log of a busy node in minutes, and hardly a t
 ASKED_BYTES_PER_S = 64_000_000  # when somebody waits for the result
 AFTER_START_S = 60.0  # a start has other things to read
 EVERY_S = 7 * 86_400.0
+LOG_EVERY_S = 60.0  # between two lines of scrubs that found nothing
 RETRY_S = 600.0  # after a scrub that failed
 
 
@@ -73,14 +74,17 @@ class Scrub:
         self._asked = 0  # scrubs asked for,
         self._ended = 0  # and the number of the last one that ended
         self._is_hurried = False
+        self._quiet_until_s = clock()  # no line says before that a scrub found nothing
         self._stopped = False
         self._progress = Progress(False, 0, 0, 0.0, 0)
         self.bytes_total = 0  # since this process started
 
     @property
     def progress(self) -> Progress:
-        """The progress, as last noted."""
-        return self._progress
+        """The progress, as last noted; a scrub that was asked for counts as running."""
+        with self._changed:
+            is_asked = self._asked > self._ended
+        return replace(self._progress, is_running=self._progress.is_running or is_asked)
 
     def begin(self) -> None:
         """Have a scrub run now, quickly; it is quicker from now on if one runs."""
@@ -139,8 +143,8 @@ class Scrub:
                 done = step.done
             self._on_end(damaged)
             self._progress = Progress(False, done, done, time.time(), found)
-            logger.info("a scrub has read %d bytes of this node's files, and found %d damaged places", done, found)
-        except OSError as error:
+            self._log_end(done, found)
+        except (OSError, DiskFull) as error:
             after_s = RETRY_S
             self._progress = Progress(False, 0, 0, self._progress.last_end, self._progress.last_found)
             logger.warning("the scrub of this node's files failed; next try in %d s: %s", after_s, error)
@@ -149,6 +153,12 @@ class Scrub:
                 self._ended += 1
                 self._due_s = self._clock() + after_s
                 self._changed.notify_all()
+
+    def _log_end(self, done: int, found: int) -> None:
+        """Log what a scrub has found; one that found nothing only now and then, since anybody may ask for many."""
+        if found or self._clock() >= self._quiet_until_s:
+            self._quiet_until_s = self._clock() + LOG_EVERY_S
+            logger.info("a scrub has read %d bytes of this node's files, and found %d damaged places", done, found)
 
     def _paused(self, read_bytes: int) -> bool:
         """Pause for as long as so many bytes may take; return True to end."""

@@ -20,9 +20,10 @@ each entry is verified as it is read; and by a start after the index was deleted
 """
 
 import json
+import logging
 import sys
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,8 @@ from raft.storage.positions import Sparse
 from raft.storage.salvage import any_line, pieces_of
 from raft.storage.segment import Content, Header
 from raft.storage.snapshot_file import ENTRIES, Scan, end_crc, scan_file
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1
 OWNER = "owner"  # the word of the process that owns the directory
@@ -75,6 +78,7 @@ class Indexes:
         self._disk = disk
         self._data_dir = data_dir
         self._maker = maker
+        self.remade: list[str] = []  # the paths of indexes that were damaged or missing, and were made anew
 
     def segment(self, file: ReadFile, header: Header, end: int, crc: int | None) -> Content | None:
         """Return the content of the segment that is sealed at `end`; None if no index has it.
@@ -113,6 +117,11 @@ class Indexes:
         }
         self._keep(file, header.name, end, crc, value, [content.positions])
 
+    def renew_segment(self, file: ReadFile, header: Header, end: int, crc: int | None, content: Content) -> None:
+        """Make the index of a sealed segment in place of one that is damaged or missing."""
+        self.keep_segment(file, header, end, crc, content)
+        self.remade.append(str(self._data_dir / index_name(header.name)))
+
     def base(self, name: str, pause: Callable[[], None] | None = None) -> Base:
         """Return the snapshot of this name.  `pause` as in `scan_file`.
 
@@ -129,6 +138,7 @@ class Indexes:
             file.close()
         scan = scan_file(self._disk, self._data_dir, name, pause)
         self.keep_base(name, scan.sparse)
+        self.remade.append(str(self._data_dir / index_name(name)))
         return Base(SnapshotFile(scan.meta, name, scan.offset), scan.cluster_id, scan.sparse)
 
     def lost_base(self, name: str) -> Base | None:
@@ -260,6 +270,12 @@ class Indexes:
                 self._disk.rename(temporary, path)
             except OSError:
                 self._disk.remove(temporary)
+
+
+def log_remade(paths: Iterable[str]) -> None:
+    """Log the indexes that were damaged or missing, and were made anew."""
+    for path in paths:
+        logger.info("%s: the index was damaged or missing, and was made anew", path)
 
 
 def _first_line(file: ReadFile) -> bytes:

@@ -23,6 +23,7 @@ The format of a segment is in `segment.py`, that of a snapshot in `snapshot_file
 """
 
 import errno
+import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
@@ -48,9 +49,9 @@ from raft.storage.file_names import (
     snapshot_name,
 )
 from raft.storage.file_set import FileSet
-from raft.storage.index_file import OWNER, Indexes
+from raft.storage.index_file import OWNER, Indexes, log_remade
 from raft.storage.positions import Positions, Sparse, TermRuns, moved, pack, unpack
-from raft.storage.reader import LogReader, Progress
+from raft.storage.reader import Borrowed, LogReader, Progress
 from raft.storage.recovery import RecoveredLog, recover
 from raft.storage.reserve import KEPT_BYTES
 from raft.storage.sealed_files import SealedFiles, SegmentTable, Verified
@@ -64,6 +65,8 @@ SEGMENT_BYTES_MAX = 1 << 30
 SEGMENTS_SMALL = 1024  # segments of the requested size; later ones grow with the log, since files have few numbers
 BATCH_BYTES_MAX = SEGMENT_BYTES_MAX // 2  # a segment begins a batch below its bound and must hold all of it
 SEALED_MAX = 8  # segments that still need an index; the next start makes the indexes dropped here
+
+logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -95,9 +98,11 @@ class Storage:
         self._segment_bytes = segment_bytes
         self._files: FileSet = log.files
         self._positions: Positions = log.positions
-        self._reader = LogReader(disk, data_dir, log.files, log.positions)
         self._hard_state = log.hard_state
         self._term_runs = TermRuns(log.term_runs)
+        self._borrowed = Borrowed(log.positions, self.term_of)
+        self._reader = LogReader(disk, data_dir, log.files, log.positions, self._borrowed)
+        self._own_reader = LogReader(disk, data_dir, log.files, log.positions)
         self._base_term = log.files.base.meta.term if log.files.base else 0  # while there are no runs
         self._segments = SegmentTable()
         for header in log.headers:
@@ -121,6 +126,7 @@ class Storage:
         self._sealed: deque[tuple[Header, int, int, Content]] = deque(maxlen=SEALED_MAX)  # with end and checksum
         self._writer = self._final(lambda: self._open_segment(log))
         self._final(self._adopt_checkpoint)
+        log_remade(log.remade_indexes)
         self.recovered = Recovered(
             self._hard_state,
             self.last_index,
@@ -350,15 +356,36 @@ class Storage:
         self._check_usable()
         return self._reader
 
+    @property
+    def own_reader(self) -> LogReader:
+        """The reader of what is on this disk: it knows nothing of borrowed records.  Raises DiskFailed."""
+        self._check_usable()
+        return self._own_reader
+
+    def borrow(self, entries: Iterable[Entry]) -> set[int]:
+        """Let these entries, which other members hold, stand in for damaged ones; return the indexes of those that fit.
+
+        They are the entries of this log, by their index and term.  Any thread.
+        """
+        return self._borrowed.put(entries, self._sealed_files.hole_indexes())
+
+    def is_borrowed(self, index: int) -> bool:
+        """Return whether a read of this entry is right though it is damaged here."""
+        return self._borrowed.has(index)
+
     def documents(self, commit_index: int) -> Document | None:
         """Return the newest usable state document at or below `commit_index`; None if there is none.
 
         A damaged checkpoint is removed.  The lines raise CorruptLog or OSError if the file is lost while they are read.
         """
         base = self._files.base
-        return newest_document(
-            self._disk, self._data_dir, base, commit_index, self.term_of, tidy=True, known=self._checkpoints
+        removed: list[str] = []
+        found = newest_document(
+            self._disk, self._data_dir, base, commit_index, self.term_of, removed, known=self._checkpoints
         )
+        for name in removed:
+            logger.warning("%s: the checkpoint was damaged, and was removed", self._data_dir / name)
+        return found
 
     def term_of(self, index: int) -> int:
         """Return the term of an entry above the base; 0 if the log does not hold it, or the base covers it."""
@@ -382,9 +409,9 @@ class Storage:
         """
         return self._sealed_files.mend(records)
 
-    def files_of(self, indexes: Iterable[int]) -> dict[int, str]:
-        """Return the path of the file that holds each of these entries, by index; those not in the log are left out."""
-        return self._sealed_files.files_of(indexes)
+    def places_of(self, indexes: Iterable[int]) -> dict[int, tuple[str, int]]:
+        """Return path and offset of each of these entries, by index; those not in the log are left out."""
+        return self._sealed_files.places_of(indexes)
 
     def lost_in(self, name: str) -> list[int]:
         """Return the entries that are lost in this file, ascending; reads all of it.  Raises OSError."""

@@ -4,13 +4,15 @@ Rules.  Positions are looked up first, then the files are opened by them, so no 
 appended to, and replaced files stay for a while, so a position that was right stays readable.  A file that was removed
 meanwhile is a LookupError.  Every record is verified, its checksum and its index: no caller gets another entry's bytes.
 A file that counts and is missing, short or unreadable is damage like a wrong checksum.  The CorruptLog of a read names
-all damaged entries that it met, for whoever fetches them from another member.
+all damaged entries that it met, for whoever fetches them from another member.  Records that were fetched stand in for
+those that are damaged here, until the files are mended (`Borrowed`).
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from threading import Lock
 from typing import TypeVar
 
 from raft.core.entries import RECORD_BYTES_MAX, entry_at, is_entry_at
@@ -19,7 +21,7 @@ from raft.core.raft_messages import Entry
 from raft.errors import ADVICE, CorruptLog
 from raft.storage.disk import NO_DAMAGE, Disk, ReadFile
 from raft.storage.file_set import FileSet
-from raft.storage.positions import Positions, Run, count_in_one_file, count_within, offsets, runs, unpack
+from raft.storage.positions import Positions, Run, count_in_one_file, count_within, offsets, pack, runs, unpack
 from raft.storage.segment import LINE_BYTES_MIN
 
 _T = TypeVar("_T")
@@ -28,12 +30,77 @@ Progress = Callable[[int, int], None]  # done and total, of bytes or entries; ca
 _REPLAY_BYTES = 4 * RECORD_BYTES_MAX  # read at a time in a start
 _PIECE_ENTRIES = BLOCK_BYTES // 256  # asked for at a time: so many short messages have a block's length
 _SPREAD_BYTES = 16 << 10  # records that are further apart are not worth reading what is between them
+BORROWED_BYTES_MAX = 32 << 20  # in memory: some reads of the largest size, each of which waits for its own records
+
+
+class Borrowed:
+    """Records of other members that stand in for those damaged here: a reader need not wait for its disk.
+
+    Each one counts for one place in one file, and only while the log has the record's term at its index.  So a record
+    is never returned for an entry that has replaced it.  The oldest are dropped first.  Any thread.
+    """
+
+    def __init__(
+        self, positions: Positions, term_of: Callable[[int], int], bytes_max: int = BORROWED_BYTES_MAX
+    ) -> None:
+        """`term_of(index)`: the term of an entry above the base; 0 for another one."""
+        self._positions = positions
+        self._term_of = term_of
+        self._bytes_max = bytes_max
+        self._lock = Lock()
+        self._records: dict[int, tuple[int, int, int, bytes]] = {}  # index -> file, offset, term and record
+        self._bytes = 0
+
+    def put(self, entries: Iterable[Entry], holes: Container[int] = ()) -> set[int]:
+        """Take entries that are the ones of this log; return the indexes of those that fit their places.
+
+        The length of those in `holes` is not known.
+        """
+        taken: set[int] = set()
+        for entry in entries:
+            try:
+                (position,) = self._positions.get_many([entry.index])
+            except LookupError:
+                continue
+            file, offset, _ = unpack(position)
+            if entry.index in holes or pack(file, offset, len(entry.record)) == position:
+                self._keep(entry.index, (file, offset, entry.term, entry.record))
+                taken.add(entry.index)
+        return taken
+
+    def _keep(self, index: int, found: tuple[int, int, int, bytes]) -> None:
+        with self._lock:
+            before = self._records.pop(index, None)
+            self._records[index] = found
+            self._bytes += len(found[3]) - (len(before[3]) if before else 0)
+            while self._bytes > self._bytes_max and len(self._records) > 1:
+                oldest = next(iter(self._records))
+                self._bytes -= len(self._records.pop(oldest)[3])
+
+    def get(self, index: int, file: int, offset: int) -> bytes | None:
+        """Return the record that stands in for the one of this entry at this place; None if there is none."""
+        found = self._records.get(index)
+        if found is None or found[:2] != (file, offset) or self._term_of(index) not in (0, found[2]):
+            return None
+        return found[3]
+
+    def has(self, index: int) -> bool:
+        """Return whether a read of this entry need not find it on this disk."""
+        try:
+            (position,) = self._positions.get_many([index])
+        except LookupError:
+            return False
+        return self.get(index, *unpack(position)[:2]) is not None
 
 
 class LogReader:
     """Reads a log whose owner keeps `files` and `positions`.  Any thread."""
 
-    def __init__(self, disk: Disk, data_dir: Path, files: FileSet, positions: Positions) -> None:
+    def __init__(
+        self, disk: Disk, data_dir: Path, files: FileSet, positions: Positions, borrowed: Borrowed | None = None
+    ) -> None:
+        """`borrowed`: what stands in for damaged records; None: nothing does."""
+        self._borrowed = borrowed
         self._disk = disk
         self._data_dir = data_dir
         self._files = files
@@ -121,7 +188,7 @@ class LogReader:
                     if opened is not None:
                         opened[1].close()
                         opened = None
-                    opened = self._open(run, some, damage)
+                    opened = self._open(run, some, found, damage, take)
                 if opened is not None:
                     self._read_run(opened[1], run, some, found, damage, take)
         finally:
@@ -130,7 +197,9 @@ class LogReader:
         damage.check()
         return found
 
-    def _open(self, run: Run, indexes: Sequence[int], damage: "_Damage") -> tuple[int, ReadFile] | None:
+    def _open(
+        self, run: Run, indexes: Sequence[int], found: list[_T], damage: "_Damage", take: "_Take[_T]"
+    ) -> tuple[int, ReadFile] | None:
         path = self._data_dir / self._files.name(run.file)
         try:
             return run.file, self._disk.open(path)
@@ -141,8 +210,19 @@ class LogReader:
                 raise LookupError("the log no longer holds these entries") from None
             what = "is missing with its file" if isinstance(error, FileNotFoundError) else _unreadable(error)
             for index, (offset, _) in zip(indexes, run.places, strict=True):
-                damage.add(path, offset, index, what)
+                self._stand_in(run.file, offset, index, what, found, damage, take)
             return None
+
+    def _stand_in(
+        self, file: int, offset: int, index: int, what: str, found: list[_T], damage: "_Damage", take: "_Take[_T]"
+    ) -> None:
+        """Take what was borrowed for a damaged record, or note the damage."""
+        record = self._borrowed.get(index, file, offset) if self._borrowed is not None else None
+        one = take(record, 0, len(record), index) if record is not None else None
+        if one is None:
+            damage.add(self._data_dir / self._files.name(file), offset, index, what)
+        else:
+            found.append(one)
 
     def _read_run(
         self,
@@ -163,7 +243,7 @@ class LogReader:
         for index, (offset, length) in zip(indexes, run.places, strict=True):
             one = take(data, offset - run.start, length, index)
             if one is None:
-                damage.add(self._data_dir / self._files.name(run.file), offset, index, "is damaged")
+                self._stand_in(run.file, offset, index, "is damaged", found, damage, take)
             else:
                 found.append(one)
 
@@ -187,7 +267,7 @@ class LogReader:
                     raise
                 one, what = None, _unreadable(error)
             if one is None:
-                damage.add(self._data_dir / self._files.name(run.file), offset, index, what)
+                self._stand_in(run.file, offset, index, what, found, damage, take)
             else:
                 found.append(one)
 

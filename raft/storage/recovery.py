@@ -128,6 +128,7 @@ class RecoveredLog:
     # Entries beyond the durable offset and above the base: index, record.
     carried: list[tuple[int, bytes]] = field(default_factory=list)
     reports: list[str] = field(default_factory=list)
+    remade_indexes: list[str] = field(default_factory=list)  # paths of those that were damaged or missing
 
     def continues(self, content: Content) -> bool:
         """Return whether a segment with this content can be next: it leaves no gap."""
@@ -198,6 +199,7 @@ class _Recovery:
 
     def run(self, cluster_id: str, must_exist: bool) -> RecoveredLog:
         log, found = self._log, self._disk.list(self._data_dir)
+        log.remade_indexes = self._indexes.remade
         if self._tidy:
             self._remove_left_overs(found)
         self._take_base(self._newest_base(found), cluster_id)
@@ -403,7 +405,7 @@ class _Recovery:
             try:
                 scan.run(file, sealed.end, self._report_progress)
                 if scan.stop == sealed.end and not scan.has_void:
-                    self._indexes.keep_segment(file, header, sealed.end, sealed.crc, scan.content)
+                    self._indexes.renew_segment(file, header, sealed.end, sealed.crc, scan.content)
                     return scan.content
             except InvalidMessage as error:
                 why = str(error)
@@ -416,7 +418,7 @@ class _Recovery:
         if not self._log.continues(found.content):
             self._refuse(header.name, scan.stop, _DAMAGED)
         if file is not None and not found.lost:
-            self._indexes.keep_segment(file, header, sealed.end, sealed.crc, found.content)
+            self._indexes.renew_segment(file, header, sealed.end, sealed.crc, found.content)
         self._add_holes(header.name, found)
         return found.content
 
@@ -468,7 +470,7 @@ class _Recovery:
         doubtful = [(index, name) for index, name in self._doubtful if index in log.holes]
         if not doubtful:
             return
-        document = newest_document(self._disk, self._data_dir, log.files.base, log.last_index, log.term_at, tidy=False)
+        document = newest_document(self._disk, self._data_dir, log.files.base, log.last_index, log.term_at)
         covered = document.meta.index if document else 0
         for index, name in doubtful:
             if index > covered:

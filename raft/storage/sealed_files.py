@@ -12,7 +12,7 @@ The newest segment is neither checked nor mended: its last bytes may not be dura
 
 import threading
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,13 +25,14 @@ from raft.storage.disk import Disk, NoRoom
 from raft.storage.file_names import checkpoint_index, checkpoint_name, index_name, sequence_of
 from raft.storage.file_set import FileSet
 from raft.storage.index_file import OWNER, Indexes
-from raft.storage.positions import Positions, pack, unpack
+from raft.storage.positions import Positions, Sparse, pack, unpack
 from raft.storage.reader import LogReader
 from raft.storage.rewrite_file import plan, rewrite
 from raft.storage.salvage import STEP_BYTES, Lost, Piece, Salvage, any_line, open_possible, read_possible
 from raft.storage.segment import Content, Header, Sealed, encode_header, known_line
 from raft.storage.snapshot_file import Scan, end_line, entries_line
 
+_READ_ENTRIES = 256  # at once, so that a large repair is not in memory twice
 _BOUNDS_MAX = 8  # neighbours asked for their term: if so many are damaged, nothing is known
 
 
@@ -138,6 +139,17 @@ class _QuickCheck:
         self.is_intact = self.is_intact and not is_cut and are_intact(lines)
 
 
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """The terms between which all entries of a base are whose place in it is above `below` and below `above`."""
+
+    sparse: Sparse
+    below: int
+    above: int
+    low: int
+    high: int
+
+
 class SealedFiles:
     """The files of a log whose owner keeps the collaborators.  Any thread; one at a time mends or checks."""
 
@@ -161,6 +173,7 @@ class SealedFiles:
         self._segments = segments
         self._term_of = term_of
         self._holes = dict(holes)
+        self._bounds = _Bounds(Sparse(), 0, 0, 0, 0)  # the last ones: lost entries are often neighbours
         self._lock = threading.Lock()  # held across I/O: nobody else waits for it than who mends or checks
 
     def holes(self) -> list[tuple[int, int]]:
@@ -168,19 +181,23 @@ class SealedFiles:
         found = [index for index, (position, _) in list(self._holes.items()) if self._position(index) == position]
         return [(index, self._term_of(index)) for index in sorted(found)]
 
+    def hole_indexes(self) -> Container[int]:
+        """Return the entries whose place is not known."""
+        return self._holes
+
     def _position(self, index: int) -> int | None:
         try:
             return self._positions.get_many([index])[0]
         except LookupError:
             return None
 
-    def files_of(self, indexes: Iterable[int]) -> dict[int, str]:
-        """Return the path of the file that holds each of these entries, by index; those not in the log are left out."""
-        found: dict[int, str] = {}
+    def places_of(self, indexes: Iterable[int]) -> dict[int, tuple[str, int]]:
+        """Return path and offset of each of these entries, by index; those not in the log are left out."""
+        found: dict[int, tuple[str, int]] = {}
         for index in indexes:
             with suppress(LookupError):
-                slot = unpack(self._positions.get_many([index])[0])[0]
-                found[index] = str(self._data_dir / self._files.name(slot))
+                slot, offset, _ = unpack(self._positions.get_many([index])[0])
+                found[index] = str(self._data_dir / self._files.name(slot)), offset
         return found
 
     # Mending
@@ -192,21 +209,32 @@ class SealedFiles:
         segment.  Raises DiskFull, OSError: the files are as they were.
         """
         with self._lock:
-            mended: set[int] = set()
+            placed = {index: position for index in sorted(records) if (position := self._position(index)) is not None}
+            mended = self._sound_among(list(placed))
             wanted: dict[int, dict[int, bytes]] = {}
-            for index in sorted(records):
-                position = self._position(index)
-                if position is None:
-                    continue
-                if self._can_be_read(index):
-                    mended.add(index)
-                elif self._is_right(index, records[index]):
+            for index, position in placed.items():
+                if index not in mended and self._is_right(index, records[index]):
                     wanted.setdefault(unpack(position)[0], {})[index] = records[index]
             for slot, name, _ in self._files.counted():
                 if slot in wanted:
                     self._mend_file(slot, name, wanted[slot])
-                    mended |= {index for index in wanted[slot] if self._can_be_read(index)}
+                    mended |= self._sound_among(list(wanted[slot]))
             return mended
+
+    def _sound_among(self, indexes: Sequence[int]) -> set[int]:
+        """Return those of these ascending entries that can be read."""
+        sound: set[int] = set()
+        for start in range(0, len(indexes), _READ_ENTRIES):
+            some = list(indexes[start : start + _READ_ENTRIES])
+            try:
+                self._reader.read_many(some)
+                sound.update(some)
+            except CorruptLog as damage:
+                damaged = set(damage.indexes)
+                sound.update(index for index in some if index not in damaged)
+            except LookupError:  # a compaction was quicker
+                sound.update(index for index in some if self._can_be_read(index))
+        return sound
 
     def _can_be_read(self, index: int) -> bool:
         try:
@@ -230,15 +258,24 @@ class SealedFiles:
         if index > self._positions.base_index:
             return self._term_of(index), self._term_of(index)
         base, sparse = self._files.base, self._positions.sparse
-        low, high = 0, base.meta.term if base else 0
         if base is None or self._is_missing(base.name):  # no neighbour can be asked, and each would cost a try
-            return low, high
+            return 0, base.meta.term if base else 0
         try:
             place = sparse.place(index)
         except LookupError:
-            return low, high
-        low = self._first_term(sparse.indexes[max(0, place - _BOUNDS_MAX) : place][::-1], low)
-        return low, self._first_term(sparse.indexes[place + 1 : place + 1 + _BOUNDS_MAX], high)
+            return 0, base.meta.term
+        known = self._bounds  # read once: another thread may replace it
+        if known.sparse is not sparse or not known.below < place < known.above:
+            self._bounds = known = self._bounds_at(place, sparse, base.meta.term)
+        return known.low, known.high
+
+    def _bounds_at(self, place: int, sparse: Sparse, high: int) -> "_Bounds":
+        """Return the bounds of the terms around an entry of the base, for it and all between its sound neighbours."""
+        below = sparse.indexes[max(0, place - _BOUNDS_MAX) : place][::-1]
+        above = sparse.indexes[place + 1 : place + 1 + _BOUNDS_MAX]
+        far_below, low = self._first_term(below, 0)
+        far_above, high = self._first_term(above, high)
+        return _Bounds(sparse, place - far_below, place + far_above, low, high)
 
     def _is_missing(self, name: str) -> bool:
         file = open_possible(self._disk, self._data_dir / name)
@@ -246,20 +283,20 @@ class SealedFiles:
             file.close()
         return file is None
 
-    def _first_term(self, indexes: "array[int]", default: int) -> int:
-        """Return the term of the first of these entries, nearest first, that is sound."""
+    def _first_term(self, indexes: "array[int]", default: int) -> tuple[int, int]:
+        """Return which of these entries, nearest first, is the first one that is sound, from 1, and its term."""
         damaged: tuple[int, ...] = ()
         try:
             self._reader.read_many(sorted(indexes))  # in one call: a whole file may be lost
         except CorruptLog as damage:
             damaged = damage.indexes
         except LookupError:
-            return default
-        for index in indexes:
+            return 1, default
+        for distance, index in enumerate(indexes, 1):
             if index not in damaged:
                 with suppress(CorruptLog, LookupError):
-                    return decode_entry(self._reader.read_many([index])[0]).term
-        return default
+                    return distance, decode_entry(self._reader.read_many([index])[0]).term
+        return len(indexes) + 1, default
 
     def _mend_file(self, slot: int, name: str, records: Mapping[int, bytes]) -> None:
         """Write a file anew with these records, as far as they fit."""

@@ -379,11 +379,13 @@ def newest_document(
     base: SnapshotFile | None,
     up_to: int,
     term_at: Callable[[int], int],
+    removed: list[str] | None = None,
     *,
-    tidy: bool,
     known: dict[str, SnapshotMeta] | None = None,
 ) -> Document | None:
-    """Return the newest usable document whose index is at most `up_to`; `tidy`: damaged checkpoints are removed.
+    """Return the newest usable document whose index is at most `up_to`.
+
+    Damaged checkpoints are removed and added to `removed`; None: they stay.
 
     `term_at(index)` is that of the log, 0 if it does not hold the entry.  `known`: checkpoints found whole before,
     which are not checked again; new ones are added.  Raises OSError.
@@ -396,10 +398,13 @@ def newest_document(
             continue
         try:
             known[name] = meta = known.get(name) or scan_file(disk, data_dir, name).meta
-        except InvalidMessage:
-            if tidy:
+        except (InvalidMessage, OSError) as error:
+            if isinstance(error, OSError) and error.errno in NO_DAMAGE:
+                raise
+            if removed is not None:
                 with suppress(OSError):  # a damaged checkpoint that stays does no harm
                     disk.remove(data_dir / name)
+                    removed.append(name)
             continue
         if meta.term == term_at(index):
             return Document(meta, document_lines(disk, data_dir / name))

@@ -16,6 +16,7 @@ from tests.raft.disks import entry
 from tests.support.waiting import wait_until
 
 FILE = "/data/log-00000001-000000000000001.jsonl"
+OTHER_FILE = "/data/log-00000002-000000000000006.jsonl"
 
 
 class Log:
@@ -28,9 +29,11 @@ class Log:
         self.fits = True
         self.knows_file = False
         self.failure: Exception | None = None
+        self.borrowed: set[int] = set()
+        self.elsewhere: set[int] = set()  # entries that are in another file
 
     def read(self, *indexes: int) -> list[int]:
-        if damaged := sorted(self.damaged.intersection(indexes)):
+        if damaged := sorted(self.damaged.intersection(indexes) - self.borrowed):
             raise found(*damaged)
         return list(indexes)
 
@@ -39,6 +42,9 @@ class Log:
 
     def in_order(self, indexes: Sequence[int]) -> set[int]:
         return set(indexes) - self.damaged
+
+    def places_of(self, indexes: Sequence[int]) -> dict[int, tuple[str, int]]:
+        return {index: (OTHER_FILE, index) for index in indexes if index in self.elsewhere}
 
     def lost_in(self, file: str) -> list[int]:
         return sorted(self.damaged) if self.knows_file else []
@@ -50,6 +56,14 @@ class Log:
         placed = self.damaged.intersection(records) if self.fits else set()
         self.damaged -= placed
         return placed
+
+    def borrow(self, entries: Sequence[Entry]) -> set[int]:
+        taken = {one.index for one in entries} if self.fits else set()
+        self.borrowed |= taken
+        return taken
+
+    def is_borrowed(self, index: int) -> bool:
+        return index in self.borrowed
 
 
 class Others:
@@ -94,15 +108,30 @@ def running(repairer: Repairer) -> Iterator[None]:
         assert not thread.is_alive()
 
 
-def test_a_reader_waits_until_the_entry_is_mended_and_reads_it(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_reader_gets_what_another_member_has_and_it_is_mended(caplog: pytest.LogCaptureFixture) -> None:
     log, damage = Log(3), Damage()
     repairer = Repairer(log, Others(m2=[3]), damage)
+    assert repairer.read(lambda: log.read(2, 3)) == [2, 3] and log.damaged, "nothing is written yet"
     with running(repairer):
-        assert repairer.read(lambda: log.read(2, 3)) == [2, 3]
         wait_until(lambda: not damage.found(), 5, "the damage is forgotten")
-    assert f"{FILE}: entries 3 were damaged; mended from member 2" in caplog.text
+    assert f"{FILE}: 1 entries were damaged (3); mended from member 2" in caplog.text
     assert (repairer.found_count, repairer.mended_count) == (1, 1)
     assert not repairer.is_damaged()
+
+
+def test_damage_of_several_files_is_mended_and_told_file_by_file(caplog: pytest.LogCaptureFixture) -> None:
+    log, damage = Log(3, 6, 7), Damage()
+    log.elsewhere = {6, 7}
+    repairer = Repairer(log, Others(m2=[3, 6, 7]), damage)
+    repairer.note(found(3, 6, 7))
+    assert damage.found() == [
+        {"File": "log-00000001-000000000000001.jsonl", "Offset": 300},
+        {"File": "log-00000002-000000000000006.jsonl", "Offset": 6},
+    ]
+    with running(repairer):
+        wait_until(lambda: not damage.found(), 5, "all is mended")
+    assert f"{FILE}: 1 entries were damaged (3)" in caplog.text
+    assert f"{OTHER_FILE}: 2 entries were damaged (6-7)" in caplog.text
 
 
 def test_all_that_is_lost_in_a_file_is_mended_with_the_first_of_it() -> None:
@@ -143,17 +172,52 @@ def test_what_a_second_read_finds_sound_or_gone_is_fetched_from_nobody() -> None
 
 
 def test_a_reader_hears_at_once_that_nobody_has_the_entry_also_the_next_one(caplog: pytest.LogCaptureFixture) -> None:
-    log, others, damage = Log(3), Others(m2=[], m3=None), Damage()
+    log, others, damage = Log(3), Others(m2=[], m3=[]), Damage()
     repairer = Repairer(log, others, damage)
-    with running(repairer):
-        for _ in range(3):
-            with pytest.raises(CorruptLog):
-                repairer.read(lambda: log.read(3), timeout_s=60)
-            assert not repairer.wait(found(3), timeout_s=60), "it is not mended"
-        assert log.read(2) == [2]
+    for _ in range(3):
+        with pytest.raises(CorruptLog):
+            repairer.read(lambda: log.read(3), timeout_s=1)
+        assert not repairer.wait(found(3), timeout_s=1), "nobody has it"
+    assert log.read(2) == [2]
     assert len(others.asked) == 2, "once each"
-    assert sum("entries 3 are damaged, and no other member has them" in r.message for r in caplog.records) == 1
+    with running(repairer):
+        told = "entries 3 are damaged, and no other member has them"
+        wait_until(lambda: any(told in record.message for record in caplog.records), 5, "it is logged")
+    assert sum(told in record.message for record in caplog.records) == 1
     assert damage.found() and repairer.is_damaged()
+
+
+def test_a_reader_waits_for_a_member_that_cannot_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BORROW_RETRY_S", 0.001)
+    log, others = Log(3), Others(m2=None, m3=[])
+    repairer = Repairer(log, others, Damage())
+
+    def comes_back() -> None:
+        wait_until(lambda: len(others.asked) > 4, 5, "it was asked again")
+        others.has[2] = [3]
+
+    thread = threading.Thread(target=comes_back)
+    thread.start()
+    assert repairer.read(lambda: log.read(3), timeout_s=60) == [3]
+    thread.join()
+
+
+def test_a_second_reader_waits_no_more_for_a_member_that_is_away() -> None:
+    log, others = Log(3), Others(m2=None)
+    repairer = Repairer(log, others, Damage())
+    assert not repairer.wait(found(3), 0.01)
+    asked = len(others.asked)
+    assert not repairer.wait(found(3), 60) and len(others.asked) == asked
+    others.has[2] = [3]
+    repairer.retry()
+    assert repairer.wait(found(3), 60)
+
+
+def test_a_record_that_does_not_fit_its_place_stands_in_for_none() -> None:
+    log, others = Log(3), Others(m2=[3], m4=[3])
+    log.fits = False
+    assert not Repairer(log, others, Damage()).wait(found(3), 60)
+    assert [member for member, _ in others.asked] == [2, 4]
 
 
 def test_what_nobody_had_is_asked_for_again_after_a_while_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -179,6 +243,7 @@ def test_a_member_that_comes_back_is_asked_at_once() -> None:
     repairer.heard(2)
     with running(repairer):
         assert not repairer.wait(found(3), 60)
+        wait_until(repairer.has_left, 5, "nobody had it")
         others.has[2] = [3]
         clock.now_s += AWAY_S + 1
         assert AWAY_S + 1 < RETRY_S
@@ -195,21 +260,25 @@ def test_damage_that_no_entry_describes_has_the_base_made_anew_and_is_not_waited
 
 
 @pytest.mark.parametrize("failure", [DiskFull("no room"), OSError(5, "Input/output error")])
-def test_a_disk_that_takes_nothing_is_tried_again_later(failure: Exception, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_disk_that_takes_nothing_is_tried_again_later_and_reads_are_right_meanwhile(
+    failure: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
     log, clock = Log(3), Clock()
     log.failure = failure
     repairer = Repairer(log, Others(m2=[3]), Damage(), clock=clock)
     with running(repairer):
-        assert not repairer.wait(found(3), 60)
-        assert "could not be written anew" in caplog.text
+        assert repairer.read(lambda: log.read(3)) == [3]
+        wait_until(lambda: "could not be written anew" in caplog.text, 5, "it was tried")
+        wait_until(repairer.has_left, 5, "it is left for later")
         log.failure = None
         repairer.retry()
         wait_until(lambda: not log.damaged, 5, "mended")
 
 
 def test_a_wait_ends_with_the_member_and_after_its_time() -> None:
-    repairer = Repairer(Log(3), Others(m2=[3]), Damage())  # its thread does not run
+    repairer = Repairer(Log(3), Others(m2=None), Damage())
     assert not repairer.wait(found(3), 0.01)
+    repairer.retry()
     waited: list[bool] = []
     thread = threading.Thread(target=lambda: waited.append(repairer.wait(found(3), 60)))
     thread.start()

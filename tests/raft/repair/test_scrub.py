@@ -1,5 +1,6 @@
 """A scrub reads everything, at its pace; what it finds is handed on; it runs when it is due or asked for."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,8 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from raft.errors import CorruptLog
-from raft.repair.scrub import ASKED_BYTES_PER_S, EVERY_S, Scrub
+from raft.errors import CorruptLog, DiskFull
+from raft.repair.scrub import ASKED_BYTES_PER_S, EVERY_S, LOG_EVERY_S, Scrub
 from tests.support.waiting import wait_until
 
 
@@ -38,7 +39,8 @@ class Files:
 
     def __init__(self) -> None:
         self.scrubs = 0
-        self.failure: OSError | None = None
+        self.failure: Exception | None = None
+        self.damages: tuple[CorruptLog, ...] = DAMAGES
         self.before_step: Callable[[int], None] = lambda step: None
 
     def verify(self) -> Iterator[Step]:
@@ -47,7 +49,7 @@ class Files:
             self.before_step(number)
             if self.failure is not None:
                 raise self.failure
-            yield Step(1000 * number, 3000, DAMAGES if number == 2 else ())
+            yield Step(1000 * number, 3000, self.damages if number == 2 else ())
 
 
 @contextmanager
@@ -76,6 +78,34 @@ def test_what_is_found_is_handed_on_and_the_progress_is_told() -> None:
     progress = scrub.progress
     assert (progress.is_running, progress.done_bytes, progress.last_found) == (False, 3000, 2)
     assert progress.last_end > 0 and scrub.bytes_total == 3000
+
+
+def test_a_scrub_that_was_asked_for_runs_from_then_on_for_whoever_waits_for_its_end() -> None:
+    scrub = Scrub(Files().verify, lambda error: None, bytes_per_s=0)
+    idle = scrub.progress.is_running
+    scrub.begin()
+    assert (idle, scrub.progress.is_running) == (False, True)
+    with running(scrub):
+        wait_until(lambda: not scrub.progress.is_running, 5, "it has ended")
+
+
+def test_scrubs_that_find_nothing_are_logged_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    files, clock = Files(), Clock()
+    scrub = Scrub(files.verify, lambda error: None, clock=clock)
+    monkeypatch.setattr(scrub._changed, "wait", clock.wait)
+    files.damages = ()
+    for _ in range(3):
+        scrub._scrub()
+    assert len(caplog.records) == 1
+    clock.now_s += LOG_EVERY_S
+    scrub._scrub()
+    assert len(caplog.records) == 2
+    files.damages = DAMAGES
+    scrub._scrub()
+    assert "found 2 damaged places" in caplog.records[-1].message
 
 
 def test_it_runs_after_a_start_and_then_once_a_week(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,10 +176,11 @@ def test_who_waits_for_a_scrub_waits_for_a_whole_one() -> None:
     assert files.scrubs == 2
 
 
-def test_a_scrub_that_fails_is_tried_again_and_says_why(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("failure", [OSError(24, "Too many open files"), DiskFull("Too many open files")])
+def test_a_scrub_that_fails_is_tried_again_and_says_why(failure: Exception, caplog: pytest.LogCaptureFixture) -> None:
     files, clock = Files(), Clock()
     scrub = Scrub(files.verify, lambda error: None, clock=clock)
-    files.failure = OSError(24, "Too many open files")
+    files.failure = failure
     scrub._scrub()
     assert "Too many open files" in caplog.text and scrub.progress.last_end == 0
     assert scrub._due_s < EVERY_S

@@ -9,6 +9,7 @@ from raft.core.line_blocks import BLOCK_BYTES
 from raft.core.raft_messages import HardState
 from raft.errors import CorruptLog
 from raft.storage.log_store import Storage
+from raft.storage.reader import Borrowed
 from tests.raft.disks import BadDisk, entries, entry
 
 LOG = entries(1, 30, text="x" * 200)
@@ -123,3 +124,50 @@ def test_a_missing_file_is_damage_to_all_entries_that_were_asked_of_it(tmp_path:
     with pytest.raises(CorruptLog) as found:
         storage.reader.read(1, 30, 1 << 20)
     assert list(found.value.indexes) == inside
+
+
+@pytest.mark.parametrize(("damage", "word"), DAMAGES)
+def test_what_was_borrowed_stands_in_for_what_is_damaged_and_for_nothing_else(
+    tmp_path: Path, disk: BadDisk, storage: Storage, damage: Damage, word: str
+) -> None:
+    for index in (8, 9):  # in one file
+        damage(disk, *place(tmp_path, index))
+        if damage in (shorten, remove):
+            break
+    assert storage.borrow([LOG[7]]) == {8} and storage.is_borrowed(8) and not storage.is_borrowed(9)
+    with pytest.raises(CorruptLog, match=f"entry 9 {word}") as found:
+        storage.reader.read_many([8, 9, 29])
+    assert found.value.indexes == (9,)
+    assert storage.borrow([LOG[8]]) == {9}
+    assert storage.reader.read_many([8, 9, 29]) == [LOG[7].record, LOG[8].record, LOG[28].record]
+    assert storage.reader.read_entries(8, 9, 1 << 20) == LOG[7:9]
+    with pytest.raises(CorruptLog):
+        storage.own_reader.read_many([8, 9])
+
+
+@pytest.mark.parametrize("is_same_term", [True, False])
+def test_a_borrowed_record_counts_for_no_entry_that_has_replaced_it(
+    tmp_path: Path, disk: BadDisk, storage: Storage, is_same_term: bool
+) -> None:
+    before = entry(30, 1, "x" * 200)
+    assert storage.borrow([before]) == {30}
+    if is_same_term:  # which no leader writes; the other place alone must be enough
+        storage.append(HardState(1, 1, 27), [entry(30, 1, "y" * 200)])
+    else:
+        storage._term_runs.note([entry(30, 2)])  # between two steps of an append; the other term alone must be enough
+    for path in tmp_path.glob("log-*"):
+        path.unlink()
+    with pytest.raises(CorruptLog):
+        storage.reader.read_many([30])
+
+
+def test_a_record_of_another_length_is_not_borrowed(storage: Storage) -> None:
+    assert storage.borrow([entry(9, 1, "x" * 500), entry(40, 1, "x" * 200)]) == set()
+
+
+def test_the_oldest_borrowed_records_are_dropped_beyond_a_size(storage: Storage) -> None:
+    size = len(LOG[9].record)
+    borrowed = Borrowed(storage._positions, storage.term_of, bytes_max=2 * size)
+    for _ in range(2):
+        assert borrowed.put(LOG[9:12]) == {10, 11, 12}
+    assert [borrowed.has(index) for index in (10, 11, 12)] == [False, True, True]
