@@ -193,6 +193,6 @@ def test_a_child_that_takes_long_and_makes_progress_is_waited_for(log: Path, mon
     monkeypatch.setattr(child_process, "STUCK_S", 0.5)
     slow = (
         "import sys, threading\nfor n in range(8): print(flush=True); threading.Event().wait(0.1)\n"
-        "print('[20, 1, 20, 0, \"{}\"]')"
+        "print('[20, 1, 20, 0, \"{}\", []]')"
     )
     assert ChildRewriter((sys.executable, "-S", "-c", slow), log)(LAST).index == LAST

@@ -167,7 +167,7 @@ def test_a_record_of_another_length_is_not_borrowed(storage: Storage) -> None:
 
 def test_the_oldest_borrowed_records_are_dropped_beyond_a_size(storage: Storage) -> None:
     size = len(LOG[9].record)
-    borrowed = Borrowed(storage._positions, storage.term_of, bytes_max=2 * size)
+    borrowed = Borrowed(storage._positions, storage.term_of, bytes_max=2 * size + 50)
     for _ in range(2):
         assert borrowed.put(LOG[9:12]) == {10, 11, 12}
     assert [borrowed.has(index) for index in (10, 11, 12)] == [False, True, True]
