@@ -81,7 +81,7 @@ def test_all_style_sheets_and_scripts_agree_on_the_width_of_a_phone() -> None:
 
 # From the ground up; a folder stands for the files in it.  Types may be named from any layer.
 LAYERS = (
-    ("local_storage", "room_notices", "validation"),
+    ("local_storage", "room_notices", "text", "validation"),
     ("links",),
     ("server", "store"),
     ("auth", "outbox_sender", "room_loader"),
