@@ -2,7 +2,7 @@
 // Joins the parts: the store, the session that changes it, and the views that show it.
 
 import { Auth } from "./auth.js";
-import { readRoom, roomLink } from "./links.js";
+import { readMessageId, readRoom, roomLink } from "./links.js";
 import { readItem, writeItem } from "./local_storage.js";
 import { RETURNED } from "./room_notices.js";
 import { Session } from "./session.js";
@@ -15,7 +15,9 @@ import { PresenceView } from "./views/rooms/presence.js";
 import { RoomListView } from "./views/rooms/room_list.js";
 import { SignInView } from "./views/accounts/sign_in.js";
 import { StatusView } from "./views/connection/status.js";
+import { RoomToolsView } from "./views/messages/pins.js";
 import { TimelineView } from "./views/messages/timeline.js";
+import { Toast } from "./views/toast.js";
 import { UserNameView } from "./views/accounts/user_name.js";
 
 /** A page in the background need not paint; it only keeps its title up to date. */
@@ -26,6 +28,7 @@ const WIDE = "(width > 45rem)";
 let isScheduled = false;
 const store = new Store(scheduleRender);
 const announcer = new Announcer(store);
+const toast = new Toast();
 const auth = new Auth(store, onSignedIn);
 const session = new Session(store, {
   onPost: (room, post) => {
@@ -37,6 +40,7 @@ const session = new Session(store, {
     composer.returnText(text);
     announcer.announce(RETURNED);
   },
+  onNotice: notice,
   onSignedOut: () => void auth.recheck(),
 });
 const userName = new UserNameView(store, session, new AccountView(store, auth));
@@ -45,7 +49,8 @@ const composer = new ComposerView(store, session, userName);
 const views = [
   new HeadingView(store),
   new RoomListView(store, session),
-  new TimelineView(store, session.loader, session.sender),
+  new TimelineView(store, session, () => composer.focus(), notice),
+  new RoomToolsView(store, session),
   new PresenceView(store),
   composer,
   userName,
@@ -70,7 +75,14 @@ function render() {
 function onHashChange() {
   const room = readRoom(location.hash);
   if (room !== null) writeItem("room", room);
-  session.openRoom(room);
+  const id = readMessageId(location.hash);
+  if (room !== null && id > 0) void session.openMessage(room, id);
+  else session.openRoom(room);
+}
+
+/** @param {string} text  shown for a moment, and read */
+function notice(text) {
+  toast.show(text);
 }
 
 /** Show the room that the address names, else the last one; a phone begins with the list. */

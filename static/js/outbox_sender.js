@@ -37,11 +37,12 @@ export class OutboxSender {
   /**
    * Send a message to the room in view.
    * @param {string} message
+   * @param {{ReplyTo?: number}} [more]
    */
-  send(message) {
+  send(message, more = {}) {
     const { current } = this.store.rooms;
     if (current === null) return;
-    this.outbox.add(current, this.store.user, message);
+    this.outbox.add(current, this.store.user, message, more);
     this.sendWaiting();
   }
 

@@ -65,9 +65,9 @@ export class RoomLoader {
     timeline.setLoaded("loading");
     const { changes } = this;
     try {
-      const { posts, isLast } = await this.pages.fetchNewest(room.name);
+      const { posts, hasOlder } = await this.pages.fetchNewest(room.name);
       this.onPosts(posts);
-      timeline.replaceAll(posts, isLast);
+      timeline.replaceAll(posts, !hasOlder);
       if (posts.length > 0) this.store.rooms.markExisting(room);
     } catch (error) {
       return this.onFailed(room, error);
@@ -82,13 +82,90 @@ export class RoomLoader {
     if (first === undefined || timeline.fromStart || timeline.older === "loading") return;
     timeline.setOlder("loading");
     try {
-      const { posts, isLast } = await this.pages.fetchBefore(name, first.Id);
+      const { posts, hasOlder } = await this.pages.fetchBefore(name, first.Id);
       if (timeline.posts.at(0) !== first) return timeline.setOlder("no"); // trimmed or replaced meanwhile
       this.onPosts(posts);
-      timeline.prepend(posts, isLast);
+      timeline.prepend(posts, !hasOlder);
     } catch (error) {
       timeline.setOlder("failed");
       if (!(error instanceof ApiError)) throw error;
+    }
+  }
+
+  /**
+   * Load the page after the last message, of a run that ends before the newest one.
+   * @param {Room} room
+   */
+  async loadNewer({ name, timeline }) {
+    if (timeline.atEnd || timeline.newer === "loading" || timeline.posts.length === 0) return;
+    const { lastId } = timeline;
+    timeline.setNewer("loading");
+    try {
+      const { posts, hasNewer } = await this.pages.fetchAfter(name, lastId);
+      if (timeline.lastId !== lastId) return timeline.setNewer("no"); // trimmed or replaced meanwhile
+      this.onPosts(posts);
+      timeline.appendNewer(posts, !hasNewer);
+    } catch (error) {
+      timeline.setNewer("failed");
+      if (!(error instanceof ApiError)) throw error;
+    }
+  }
+
+  /**
+   * Show a message of a room, with what is around it.
+   * @param {Room} room
+   * @param {number} id
+   * @returns {Promise<boolean>} false where it is gone; then the room is shown where it was
+   */
+  async loadAround(room, id) {
+    if (room.timeline.posts.some((post) => post.Id === id)) {
+      room.timeline.setTarget(id);
+      return true;
+    }
+    return this.jump(room, () => this.pages.fetchAround(room.name, id), (post) => post.Id >= id);
+  }
+
+  /**
+   * Show the first message of a time, with what is around it.
+   * @param {Room} room
+   * @param {Date} date
+   * @returns {Promise<boolean>}
+   */
+  async loadAt(room, date) {
+    const isFound = (/** @type {Post} */ post) => Date.parse(post.PostedAt) >= date.getTime();
+    return this.jump(room, () => this.pages.fetchAt(room.name, date.toISOString()), isFound);
+  }
+
+  /**
+   * Show the first message of a room.
+   * @param {Room} room
+   * @returns {Promise<boolean>}
+   */
+  async loadFirst(room) {
+    return this.jump(room, () => this.pages.fetchAfter(room.name, 0), () => true);
+  }
+
+  /**
+   * @param {Room} room
+   * @param {() => Promise<import("./server/messages_api.js").PostPage>} fetchPage
+   * @param {(post: Post) => boolean} isTarget  the first one of these is scrolled to, else the last of all
+   * @returns {Promise<boolean>}
+   */
+  async jump(room, fetchPage, isTarget) {
+    const { timeline } = room;
+    try {
+      const { posts, hasOlder, hasNewer } = await fetchPage();
+      const last = posts.at(-1);
+      if (last === undefined) return false;
+      this.onPosts(posts);
+      timeline.replaceAll(posts, !hasOlder, !hasNewer && last.Id >= timeline.newestId);
+      this.store.rooms.markExisting(room);
+      timeline.setTarget((posts.find(isTarget) ?? last).Id);
+      return true;
+    } catch (error) {
+      if (timeline.posts.length === 0) this.onFailed(room, error);
+      else if (!(error instanceof ApiError)) throw error;
+      return false;
     }
   }
 
@@ -97,6 +174,7 @@ export class RoomLoader {
    * @param {Room} room
    */
   async refreshNewest(room) {
+    if (!room.timeline.atEnd) return this.refreshHeld(room);
     for (let tries = 0, changes = -1; changes !== this.changes && tries < REFRESH_TRIES; tries += 1) {
       changes = this.changes;
       try {
@@ -109,11 +187,28 @@ export class RoomLoader {
   }
 
   /**
+   * Load edits, deletions and reactions of the messages here, which are not the newest ones.
+   * @param {Room} room
+   */
+  async refreshHeld(room) {
+    const { timeline } = room;
+    try {
+      for (let after = (timeline.posts[0]?.Id ?? 1) - 1; after < timeline.lastId; ) {
+        const { posts } = await this.pages.fetchAfter(room.name, after);
+        for (const post of posts) timeline.update(post.Id, () => post);
+        after = posts.at(-1)?.Id ?? timeline.lastId;
+      }
+    } catch (error) {
+      this.onFailed(room, error);
+    }
+  }
+
+  /**
    * Load the messages between the last one here and the newest one that the page has heard of.
    * @param {Room} room
    */
   async fillGap(room) {
-    if (this.filling.has(room)) return;
+    if (this.filling.has(room) || !room.timeline.atEnd) return;
     this.filling.add(room);
     let filled = true;
     try {
@@ -132,12 +227,12 @@ export class RoomLoader {
    */
   async appendPages(room) {
     const { timeline } = room;
-    for (let fetched = 0, posts, isLast; fetched < GAP_MAX; fetched += posts.length) {
-      ({ posts, isLast } = await this.pages.fetchAfter(room.name, timeline.lastId));
+    for (let fetched = 0, posts, hasNewer; fetched < GAP_MAX; fetched += posts.length) {
+      ({ posts, hasNewer } = await this.pages.fetchAfter(room.name, timeline.lastId));
       this.onPosts(posts);
       timeline.append(posts);
       this.trimUnlessInView(room);
-      if (posts.length === 0 || (isLast && timeline.lastId >= timeline.newestId)) return true;
+      if (posts.length === 0 || (!hasNewer && timeline.lastId >= timeline.newestId)) return true;
     }
     return false;
   }

@@ -3,6 +3,7 @@
 // The outbox sender and the room loader do their parts; the session joins them.
 
 import { HOME } from "./links.js";
+import { MessageActions } from "./message_actions.js";
 import { OutboxSender } from "./outbox_sender.js";
 import { GAP_MAX, RoomLoader } from "./room_loader.js";
 import { ApiError, preferNode } from "./server/http.js";
@@ -10,6 +11,7 @@ import { fetchRooms } from "./server/rooms_api.js";
 import { PostPages } from "./server/post_pages.js";
 import { ChatSocket } from "./server/socket.js";
 import { applyReaction } from "./store/reactions.js";
+import { MESSAGES } from "./strings.js";
 
 /** @typedef {import("./store/store.js").Store} Store */
 /** @typedef {import("./types.js").Post} Post */
@@ -22,6 +24,7 @@ import { applyReaction } from "./store/reactions.js";
  * @property {(room: string) => void} onRoomDeleted
  * @property {(room: string) => void} onRoomRenamed  the room in view has this name now
  * @property {(text: string) => void} onTextReturned  this text could not be sent to the room in view
+ * @property {(text: string) => void} onNotice  something happened that the user should know
  * @property {() => void} onSignedOut
  */
 
@@ -55,6 +58,7 @@ export class Session {
       onSignedOut: events.onSignedOut,
     });
     this.sender = new OutboxSender(store, this.socket, events.onTextReturned);
+    this.actions = new MessageActions(store, this.socket, events.onNotice);
     this.loader = new RoomLoader(store, new PostPages(store, this.socket), (posts) => this.sender.confirmAll(posts));
   }
 
@@ -67,11 +71,41 @@ export class Session {
 
   /** @param {string | null} name */
   openRoom(name) {
+    const before = this.rooms.currentRoom;
     this.rooms.select(name);
     const room = this.rooms.currentRoom;
     if (room === null) return;
     if (room.name !== name) this.events.onRoomRenamed(room.name);
+    const isAsked = room === before && !room.timeline.atEnd; // the room's own link leads to its end
+    if (isAsked) void this.loader.loadNewest(room);
+    else if (room.timeline.loaded !== "yes") void this.loader.load(room);
+    if (room.exists && room.pins === null) void this.actions.loadPins(room);
+  }
+
+  /**
+   * Show a message of a room.
+   * @param {string} name
+   * @param {number} id
+   */
+  async openMessage(name, id) {
+    this.rooms.select(name);
+    const room = this.rooms.currentRoom;
+    if (room === null) return;
+    if (room.name !== name) this.events.onRoomRenamed(room.name);
+    if (room.pins === null) void this.actions.loadPins(room);
+    if (await this.loader.loadAround(room, id)) return;
+    this.events.onNotice(MESSAGES.messageGone);
     if (room.timeline.loaded !== "yes") void this.loader.load(room);
+  }
+
+  /**
+   * Mark a room as unread from a message on.
+   * @param {Room} room
+   * @param {number} id
+   */
+  markUnreadFrom(room, id) {
+    room.newFromId = id;
+    this.store.changed();
   }
 
   /** @param {string} user */
@@ -172,10 +206,17 @@ export class Session {
     this.loader.noteChange();
     if (Type === "PostChanged" && Post) timeline?.update(Post.Id, () => Post);
     if (Type === "Reacted" && Id) timeline?.update(Id, (post) => applyReaction(post, event));
-    if (Type === "RoomChanged" && Room) this.followRename(() => this.rooms.update(Room));
+    if (Type === "RoomChanged" && Room) this.onRoomChanged(Room);
     if (Type !== "RoomDeleted") return; // a newer server may send more types
     this.rooms.remove(RoomName);
     this.events.onRoomDeleted(RoomName);
+  }
+
+  /** @param {import("./types.js").RoomDetails} details */
+  onRoomChanged(details) {
+    this.followRename(() => this.rooms.update(details));
+    const room = this.rooms.get(details.Name);
+    if (room.pins !== null || room === this.rooms.currentRoom) void this.actions.loadPins(room); // it may be a pin
   }
 
   /** @param {import("./types.js").Limited} limited  this room missed more than the websocket sends again */

@@ -8,3 +8,84 @@ export const COMMON = {
   close: "Close",
   tryAgain: "Try again",
 };
+
+export const MESSAGES = {
+  actions: "Message actions",
+  react: "React",
+  reply: "Reply",
+  edit: "Edit",
+  delete: "Delete",
+  pin: "Pin",
+  unpin: "Unpin",
+  copyLink: "Copy link",
+  copyText: "Copy text",
+  more: "More actions",
+  markUnread: "Mark unread from here",
+  showHistory: "Show earlier versions",
+  edited: "edited",
+  deleted: "This message was deleted.",
+  /** @param {number} count */
+  deletedMany: (count) => `${count} messages were deleted.`,
+  /** @param {string} full */
+  editedAt: (full) => `Edited ${full}. Show earlier versions.`,
+  history: "Earlier versions",
+  historyFailed: "The earlier versions could not be loaded.",
+  undo: "Undo",
+  deleting: "Message deleted.",
+  /** @param {string} reason */
+  notDeleted: (reason) => `Not deleted. ${reason}`,
+  linkCopied: "Link copied.",
+  textCopied: "Text copied.",
+  code: "Code",
+  copyCode: "Copy",
+  showAll: "Show all",
+  showLess: "Show less",
+  newMessages: "New messages",
+  pins: "Pinned messages",
+  noPins: "Nothing is pinned here. Pin a message to find it again.",
+  pinsFailed: "The pinned messages could not be loaded.",
+  pinned: "Pinned",
+  /** @param {string} user */
+  replyTo: (user) => `Reply to ${user}`,
+  replyGone: "The answered message is gone.",
+  loadingReply: "…",
+  editing: "Edit message",
+  cancelReply: "Cancel the reply",
+  cancelEdit: "Cancel the edit",
+  save: "Save",
+  send: "Send",
+  /** @param {string} detail */
+  notSaved: (detail) => `Not saved. ${detail}`,
+  notConnected: "There is no connection. Try again when it is back.",
+  /**
+   * @param {string} emoji
+   * @param {string[]} users
+   */
+  reaction: (emoji, users) => `${emoji} ${users.length}, ${users.join(", ")}`,
+  pickReaction: "Add a reaction",
+  first: "First message",
+  jumpToDate: "Jump to a date",
+  go: "Go",
+  messageGone: "This message is gone.",
+};
+
+export const EMOJI = {
+  picker: "Choose an emoji",
+  search: "Search emoji",
+  recent: "Recent",
+  found: "Found",
+  none: "No emoji has this name.",
+  failed: "The emoji could not be loaded.",
+  tone: "Skin tone",
+  tones: ["Default", "Light", "Medium-light", "Medium", "Medium-dark", "Dark"],
+};
+
+export const COMPOSER = {
+  /** @param {number} over */
+  tooLong: (over) => `${over.toLocaleString()} characters too long. Shorten it, or send it in parts.`,
+  noFiles: "Files cannot be sent yet. Your text is still here.",
+  completions: "Suggestions",
+  /** @param {string} name */
+  unknownCommand: (name) => `There is no command /${name}. /help lists them. Begin with a space to send it as text.`,
+  help: "Commands",
+};

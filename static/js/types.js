@@ -11,6 +11,7 @@
  * @property {string} [ClientId]
  * @property {string} [EditedAt]  RFC 3339, UTC
  * @property {boolean} [Deleted]  then Message is empty
+ * @property {number} [ReplyTo]  the Id of the message that it answers
  * @property {Reactions} [Reactions]
  * @property {{At: string}} [Imported]  when it was imported from an export; then PostedAt may lie before the others'
  */
@@ -24,6 +25,7 @@
  * @property {string} RoomName
  * @property {string} User
  * @property {string} Message
+ * @property {number} [ReplyTo]
  * @property {number} QueuedAt  milliseconds since 1970, strictly rising within one page: the order of sending
  * @property {string} [Refusal]  why the server refused it; then the page sends it again only when asked to
  */
@@ -40,6 +42,8 @@
  * @property {boolean} deleted  deleted while it was in view, and not created again since
  * @property {boolean} closed  the server refused a message here because the user may not write in this room any more
  * @property {number} unread  messages of others that came while the room was not in view
+ * @property {Post[] | null} pins  the pinned messages, in the order of pinning; null until loaded
+ * @property {number} newFromId  the first message that is new to the user; 0 for none
  * @property {import("./store/timeline.js").Timeline} timeline
  */
 

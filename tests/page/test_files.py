@@ -81,10 +81,10 @@ def test_all_style_sheets_and_scripts_agree_on_the_width_of_a_phone() -> None:
 
 # From the ground up; a folder stands for the files in it.  Types may be named from any layer.
 LAYERS = (
-    ("local_storage", "room_notices", "text", "validation"),
-    ("links",),
+    ("local_storage", "room_notices", "strings", "text", "validation"),
+    ("emoji_data", "links"),
     ("server", "store"),
-    ("auth", "outbox_sender", "room_loader"),
+    ("auth", "message_actions", "outbox_sender", "room_loader"),
     ("session",),
     ("views",),
     ("main",),

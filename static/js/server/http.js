@@ -87,6 +87,18 @@ export async function get(path) {
 }
 
 /**
+ * Ask the connected node, then the one that served the page: for a change that may be made twice.
+ * @param {string} method
+ * @param {string} path
+ * @returns {Promise<Response>}
+ */
+export async function askAny(method, path) {
+  let response = await ask(preferredNode, path, { method });
+  if (response === null && preferredNode !== HOME) response = await ask(HOME, path, { method });
+  return check(response);
+}
+
+/**
  * Ask the node that served the page.
  * @param {string} method
  * @param {string} path

@@ -5,13 +5,12 @@
 // Every method throws ApiError only.
 
 import { ApiError } from "./http.js";
-import { fetchAfter, fetchBefore, fetchNewest, PAGE_SIZE } from "./messages_api.js";
+import { fetchAfter, fetchAround, fetchAt, fetchBefore, fetchNewest, PAGE_SIZE } from "./messages_api.js";
 
 /** @typedef {import("./socket.js").ChatSocket} ChatSocket */
 /** @typedef {import("../store/store.js").Store} Store */
-/** @typedef {import("../types.js").History} History */
 /** @typedef {import("../types.js").Post} Post */
-/** @typedef {{posts: Post[], isLast: boolean}} Page  isLast: the room has nothing beyond, in the direction asked for */
+/** @typedef {import("./messages_api.js").PostPage} Page */
 
 export class PostPages {
   /**
@@ -29,7 +28,7 @@ export class PostPages {
    * @returns {Promise<Page>}
    */
   async fetchNewest(room) {
-    return this.fetch(() => fetchNewest(room), { RoomName: room }, reachesOldest);
+    return this.fetch(() => fetchNewest(room), { RoomName: room });
   }
 
   /**
@@ -39,7 +38,7 @@ export class PostPages {
    * @returns {Promise<Page>}
    */
   async fetchBefore(room, id) {
-    return this.fetch(() => fetchBefore(room, id), { RoomName: room, Before: id }, reachesOldest);
+    return this.fetch(() => fetchBefore(room, id), { RoomName: room, Before: id });
   }
 
   /**
@@ -49,35 +48,45 @@ export class PostPages {
    * @returns {Promise<Page>}
    */
   async fetchAfter(room, id) {
-    return this.fetch(() => fetchAfter(room, id), { RoomName: room, After: id }, reachesNewest);
+    return this.fetch(() => fetchAfter(room, id), { RoomName: room, After: id });
   }
 
   /**
-   * @param {() => Promise<Post[]>} byRest
-   * @param {{RoomName: string, Before?: number, After?: number}} asked  over the websocket
-   * @param {(page: History) => boolean} isLast  for a page over the websocket
+   * The page with message `id` in its middle.
+   * @param {string} room
+   * @param {number} id
    * @returns {Promise<Page>}
    */
-  async fetch(byRest, asked, isLast) {
+  async fetchAround(room, id) {
+    return this.fetch(() => fetchAround(room, id), { RoomName: room, Around: id });
+  }
+
+  /**
+   * The page with the first message of a time in its middle.
+   * @param {string} room
+   * @param {string} time
+   * @returns {Promise<Page>}
+   */
+  async fetchAt(room, time) {
+    return fetchAt(room, time);
+  }
+
+  /**
+   * @param {() => Promise<Page>} byRest
+   * @param {{RoomName: string, Before?: number, After?: number, Around?: number}} asked  over the websocket
+   * @returns {Promise<Page>}
+   */
+  async fetch(byRest, asked) {
     try {
-      const posts = await byRest();
-      return { posts, isLast: posts.length < PAGE_SIZE };
+      return await byRest();
     } catch (error) {
       const unreachable = error instanceof ApiError && error.status === 0;
       if (!unreachable || this.store.account?.Auth !== "login") throw error;
     }
     const page = await this.socket.fetchHistory({ ...asked, Limit: PAGE_SIZE });
     if (page === null) throw ApiError.unreachable();
-    return { posts: page.Posts, isLast: page.Posts.length === 0 || isLast(page) };
+    const { Posts: posts, First, Last, Oldest, Newest } = page;
+    const hasAny = posts.length > 0;
+    return { posts, hasOlder: hasAny && First > Oldest, hasNewer: hasAny && Last < Newest };
   }
-}
-
-/** @param {History} page */
-function reachesOldest(page) {
-  return page.First === page.Oldest;
-}
-
-/** @param {History} page */
-function reachesNewest(page) {
-  return page.Last === page.Newest;
 }

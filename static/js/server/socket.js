@@ -10,6 +10,7 @@
 //   answer.
 
 import { fetchOriginRefusal, findNodeWithLeader, socketUrl } from "./cluster_api.js";
+import { ApiError } from "./http.js";
 import { SpareTicket } from "./spare_ticket.js";
 
 /** @typedef {import("../types.js").ClusterState} ClusterState */
@@ -20,6 +21,8 @@ import { SpareTicket } from "./spare_ticket.js";
 /** @typedef {import("../types.js").History} History */
 /** @typedef {import("../types.js").PendingPost} PendingPost */
 /** @typedef {import("../types.js").SocketEvents} SocketEvents */
+/** @typedef {{Post?: import("../types.js").Post}} Changed  the message as it is now, where it was changed */
+/** @typedef {{resolve: (ack: Changed) => void, reject: (error: ApiError) => void}} ChangeRequest */
 
 const PAUSE_MIN_MS = 500;
 const PAUSE_MAX_MS = 20_000;
@@ -68,6 +71,8 @@ export class ChatSocket {
     this.ticket = new SpareTicket(() => this.send({ Action: "ticket" }));
     /** @type {Map<string, (page: History | null) => void>} requests for a page of a room, by ClientId */
     this.historyRequests = new Map();
+    /** @type {Map<string, ChangeRequest>} changes of messages that have no answer yet, by ClientId */
+    this.changeRequests = new Map();
     this.requestCount = 0;
   }
 
@@ -95,8 +100,40 @@ export class ChatSocket {
    * @param {PendingPost} pending
    * @returns {boolean} false where the connection is not open
    */
-  post({ ClientId, RoomName, User, Message }) {
-    return this.subscribed && this.send({ Action: "post", RoomName, Post: { User, Message, ClientId } });
+  post({ ClientId, RoomName, User, Message, ReplyTo }) {
+    const answers = ReplyTo === undefined ? {} : { ReplyTo };
+    return this.subscribed && this.send({ Action: "post", RoomName, Post: { User, Message, ClientId, ...answers } });
+  }
+
+  /**
+   * Send a change of a message.
+   * @param {Record<string, unknown>} frame  with its Action
+   * @returns {Promise<Changed>} rejects with an ApiError; it may have been made all the same
+   */
+  async request(frame) {
+    const ClientId = `change-${(this.requestCount += 1)}`;
+    return new Promise((resolve, reject) => {
+      const isSent = this.subscribed && this.send({ ...frame, ClientId });
+      if (isSent) this.changeRequests.set(ClientId, { resolve, reject });
+      else reject(ApiError.unreachable());
+    });
+  }
+
+  /**
+   * @param {string | null} clientId
+   * @returns {ChangeRequest | undefined}
+   */
+  takeChange(clientId) {
+    const request = this.changeRequests.get(clientId ?? "");
+    this.changeRequests.delete(clientId ?? "");
+    return request;
+  }
+
+  /** @param {import("../types.js").Ack} ack */
+  onAck(ack) {
+    const change = this.takeChange(ack.ClientId);
+    if (change === undefined) this.events.onAck(ack);
+    else change.resolve(ack);
   }
 
   /** @param {string} room  where the user types */
@@ -111,7 +148,7 @@ export class ChatSocket {
 
   /**
    * Request a page of a room.
-   * @param {{RoomName: string, Before?: number, After?: number, Limit: number}} asked
+   * @param {{RoomName: string, Before?: number, After?: number, Around?: number, Limit: number}} asked
    * @returns {Promise<History | null>} null where the connection is not open or is lost meanwhile, or the node refuses
    */
   async fetchHistory(asked) {
@@ -164,7 +201,7 @@ export class ChatSocket {
   /** @param {Frame} frame */
   dispatch(frame) {
     if (frame.Hello) this.onHello(frame.Hello);
-    else if (frame.Ack) this.events.onAck(frame.Ack);
+    else if (frame.Ack) this.onAck(frame.Ack);
     else if (frame.Limited) this.events.onLimited(frame.Limited);
     else if (frame.Event) this.events.onRoomEvent(frame.Event);
     else if (frame.Presence) this.events.onPresence(frame.Presence);
@@ -196,6 +233,8 @@ export class ChatSocket {
    */
   onError(error) {
     if (this.answerHistory(error.ClientId, null)) return;
+    const change = this.takeChange(error.ClientId);
+    if (change !== undefined) return change.reject(new ApiError(error.Temporary ? 503 : 400, error.detail));
     if (this.subscribed && error.code !== START_OVER) return this.events.onError(error);
     if (SIGNED_OUT_CODES.includes(error.code)) return this.onClose(POLICY_VIOLATION);
     if (error.Temporary || this.cursor === null) return this.retry();
@@ -268,6 +307,7 @@ export class ChatSocket {
     this.opened = false;
     this.stay();
     for (const clientId of [...this.historyRequests.keys()]) this.answerHistory(clientId, null);
+    for (const clientId of [...this.changeRequests.keys()]) this.takeChange(clientId)?.reject(ApiError.unreachable());
     if (this.socket === null) return;
     this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
     this.socket.close();

@@ -24,10 +24,12 @@ export class Outbox {
    * @param {string} RoomName
    * @param {string} User
    * @param {string} Message
+   * @param {{ReplyTo?: number}} [more]
    */
-  add(RoomName, User, Message) {
+  add(RoomName, User, Message, more = {}) {
     const last = this.posts.at(-1)?.QueuedAt ?? 0;
-    const pending = { ClientId: makeClientId(), RoomName, User, Message, QueuedAt: Math.max(Date.now(), last + 1) };
+    const QueuedAt = Math.max(Date.now(), last + 1);
+    const pending = { ClientId: makeClientId(), RoomName, User, Message, QueuedAt, ...more };
     this.posts.push(pending);
     write(pending);
   }

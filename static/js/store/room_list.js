@@ -41,7 +41,7 @@ export class RoomList {
     if (room === undefined) {
       room = {
         name, title: name, direct: false, topic: "", archived: false, exists: false, deleted: false, closed: false,
-        unread: 0, timeline: new Timeline(this.changed),
+        unread: 0, pins: null, newFromId: 0, timeline: new Timeline(this.changed),
       };
       this.byName.set(name, room);
       this.version += 1;

@@ -5,6 +5,8 @@
 
 import { HOME } from "../links.js";
 import { readItem, writeItem } from "../local_storage.js";
+import { Deletions } from "./deletions.js";
+import { Drafts } from "./drafts.js";
 import { Outbox } from "./outbox.js";
 import { Presence } from "./presence.js";
 import { RoomList } from "./room_list.js";
@@ -19,6 +21,8 @@ export class Store {
     this.outbox = new Outbox();
     this.rooms = new RoomList(changed, () => this.user);
     this.presence = new Presence(changed);
+    this.drafts = new Drafts(changed);
+    this.deletions = new Deletions(changed);
     /** @type {Connection} */
     this.connection = { phase: "connecting", node: HOME, retryAt: 0, lostAt: Date.now() };
     /** Does the connected node have a majority?  Without one nothing can be written. */

@@ -8,9 +8,11 @@
 
 /** @typedef {import("../types.js").Post} Post */
 
-/** A timeline holds this many messages before its older half is dropped; scrolling up loads them again. */
+/** A timeline holds this many messages before those far from the view are dropped; scrolling loads them again. */
 const POSTS_MAX = 600;
 const POSTS_KEPT = 300;
+/** Of a run in the middle of a room so many are kept before the message in view, and as many after it. */
+const POSTS_AROUND = 240;
 
 export class Timeline {
   /** @param {() => void} changed */
@@ -24,6 +26,12 @@ export class Timeline {
     this.older = "no";
     /** Is posts[0] the first message of the room? */
     this.fromStart = false;
+    /** @type {"no" | "loading" | "failed"} the state of the request for newer messages, of a run that ends earlier */
+    this.newer = "no";
+    /** Does the run go to the end of the room?  Only then live posts are added. */
+    this.atEnd = true;
+    /** The message to scroll to once it is here; 0 for none. */
+    this.targetId = 0;
     /** The newest Id that the page has heard of; `posts` may end before it while the gap is loaded. */
     this.newestId = 0;
   }
@@ -45,23 +53,38 @@ export class Timeline {
     this.changed();
   }
 
+  /** @param {Timeline["newer"]} newer */
+  setNewer(newer) {
+    this.newer = newer;
+    this.changed();
+  }
+
+  /** @param {number} id  the message to scroll to */
+  setTarget(id) {
+    this.targetId = id;
+    this.changed();
+  }
+
   /** Show an empty timeline, as of a room that was deleted. */
   setEmpty() {
     this.loaded = "yes";
     this.fromStart = true;
+    this.atEnd = true;
     this.changed();
   }
 
   /**
-   * Replace all messages by the newest page.
+   * Replace all messages by a page: the newest one, unless `atEnd` is false.
    * @param {Post[]} page
    * @param {boolean} fromStart
+   * @param {boolean} [atEnd]
    */
-  replaceAll(page, fromStart) {
+  replaceAll(page, fromStart, atEnd = true) {
     this.posts = page;
     this.fromStart = fromStart;
+    this.atEnd = atEnd;
     this.loaded = "yes";
-    this.older = "no";
+    this.older = this.newer = "no";
     this.newestId = Math.max(this.newestId, this.lastId);
     this.changed();
   }
@@ -96,6 +119,7 @@ export class Timeline {
    * @returns {boolean} false where messages are missing before it, or where nothing is loaded: then it was not added
    */
   appendLive(post) {
+    if (this.loaded === "yes" && !this.atEnd) return true; // the user reads an earlier part
     if (this.loaded !== "yes" || post.Id > this.lastId + 1) return false;
     if (post.Id === this.lastId + 1) this.append([post]);
     return true;
@@ -111,9 +135,36 @@ export class Timeline {
     this.changed();
   }
 
+  /**
+   * Add a page to a run that ends before the newest message.
+   * @param {Post[]} page
+   * @param {boolean} isLast  the room had no newer message
+   */
+  appendNewer(page, isLast) {
+    this.newer = "no";
+    this.append(page);
+    this.atEnd = isLast && this.lastId >= this.newestId;
+    this.changed();
+  }
+
+  /**
+   * Drop what is far from the message in view, of a long run.
+   * @param {number} id
+   */
+  trimAround(id) {
+    if (this.posts.length <= POSTS_MAX) return;
+    const at = this.posts.findIndex((post) => post.Id >= id);
+    if (at < 0) return;
+    const from = Math.max(0, at - POSTS_AROUND);
+    const to = Math.min(this.posts.length, at + POSTS_AROUND);
+    this.fromStart &&= from === 0;
+    this.atEnd &&= to === this.posts.length;
+    this.posts = this.posts.slice(from, to);
+  }
+
   /** Drop the older part of a long run: the end is in view, or nothing is. */
   trim() {
-    if (this.posts.length <= POSTS_MAX) return;
+    if (this.posts.length <= POSTS_MAX || !this.atEnd) return;
     this.posts = this.posts.slice(-POSTS_KEPT);
     this.fromStart = false;
   }

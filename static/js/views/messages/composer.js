@@ -1,11 +1,17 @@
 // @ts-check
-// The field for a new message.  It is never disabled: a message that is sent offline waits in the outbox.  An archived
-// room has no field.
+// The field for a message: a new one, an answer, or another text of one that was sent.  It is never disabled: a message
+// that is sent offline waits in the outbox.  An archived room has no field.
+//
+// What is typed is kept (store/drafts.js) until it is sent or, when it edits a message, until the server has it.
 
+import { COMPOSER, MESSAGES } from "../../strings.js";
 import { countCodePoints, MESSAGE_MAX, normalizeMessage } from "../../validation.js";
-import { find, setText } from "../dom.js";
+import { find, make, setText } from "../dom.js";
+import { makeIconButton } from "../icons.js";
+import { firstWords } from "./text.js";
 
 /** @typedef {import("../../session.js").Session} Session */
+/** @typedef {import("../../store/drafts.js").Draft} Draft */
 /** @typedef {import("../../store/store.js").Store} Store */
 /** @typedef {import("../../types.js").Room} Room */
 /** @typedef {import("../accounts/user_name.js").UserNameView} UserNameView */
@@ -27,40 +33,133 @@ export class ComposerView {
     this.form = find("composer", HTMLFormElement);
     this.input = find("message", HTMLTextAreaElement);
     this.count = find("message-count", HTMLElement);
-    /** @type {Map<string, string>} the text that was begun in each room */
-    this.drafts = new Map();
+    this.error = find("message-error", HTMLElement);
+    this.about = make("div", "composer-about");
+    this.form.prepend(this.about);
+    /** What the field shows beside its text: built again when it changes. */
+    this.aboutKey = "";
     /** @type {string | null} */
     this.shown = null;
     /** @type {Room | null} */
     this.room = null;
+    this.isSaving = false;
     this.isTouch = !matchMedia("(pointer: fine)").matches;
     if (this.isTouch) this.input.enterKeyHint = "enter";
     this.form.addEventListener("submit", (event) => this.onSubmit(event));
     this.input.addEventListener("keydown", (event) => this.onKey(event));
     this.input.addEventListener("input", () => this.onTyping());
+    for (const type of /** @type {const} */ (["paste", "drop"])) {
+      this.form.addEventListener(type, (event) => this.onFiles(event));
+    }
+    this.form.addEventListener("dragover", (event) => hasFiles(event.dataTransfer) && event.preventDefault());
     find("skip-link", HTMLAnchorElement).addEventListener("click", (event) => this.onSkip(event));
   }
 
   render() {
     const { current, currentRoom } = this.store.rooms;
-    const isRenamed = currentRoom !== null && currentRoom === this.room;
+    const isRenamed = currentRoom !== null && currentRoom === this.room && current !== this.shown;
+    if (isRenamed && this.shown !== null && current !== null) this.store.drafts.move(this.shown, current);
     this.room = currentRoom;
     this.form.hidden = currentRoom?.archived ?? false;
     this.input.placeholder = currentRoom === null ? "" : `Message ${currentRoom.title}`;
-    if (current === this.shown) return;
+    const isOther = current !== this.shown;
     this.shown = current;
-    if (!isRenamed) this.input.value = this.drafts.get(current ?? "") ?? "";
+    if (isOther) this.showError("");
+    this.renderAbout();
+    if (!isOther) return;
     this.onInput();
-    if (!this.isTouch) this.input.focus(); // a phone would bring up its keyboard
+    const goesToMessage = (currentRoom?.timeline.targetId ?? 0) > 0;
+    if (!this.isTouch && !goesToMessage) this.input.focus(); // a phone would bring up its keyboard
+  }
+
+  /** @returns {Draft | null} */
+  get draft() {
+    return this.shown === null ? null : this.store.drafts.get(this.shown);
+  }
+
+  /** Show what the text answers or edits.  The text itself comes from the draft whenever that changes. */
+  renderAbout() {
+    const { draft } = this;
+    const key = JSON.stringify([this.shown, draft?.editing?.Id, draft?.replyTo?.Id]);
+    if (draft === null || key === this.aboutKey) return;
+    this.aboutKey = key;
+    this.input.value = draft.text;
+    this.onInput();
+    this.about.replaceChildren();
+    if (draft.editing !== null) this.showAbout(MESSAGES.editing, "", MESSAGES.cancelEdit);
+    else if (draft.replyTo !== null) {
+      this.showAbout(MESSAGES.replyTo(draft.replyTo.User), firstWords(draft.replyTo.Message), MESSAGES.cancelReply);
+    }
+  }
+
+  /**
+   * @param {string} heading
+   * @param {string} words
+   * @param {string} cancel
+   */
+  showAbout(heading, words, cancel) {
+    const text = make("span", "composer-about-text", make("b", "", heading), " ", words);
+    text.dir = "auto";
+    this.about.append(text, makeIconButton("close", cancel, () => this.cancel()));
+  }
+
+  /** Stop answering or editing. */
+  cancel() {
+    const { draft, shown } = this;
+    if (draft === null || shown === null) return;
+    if (draft.editing !== null) this.store.drafts.edit(shown, null);
+    else this.store.drafts.reply(shown, null);
+    this.showError("");
+    this.input.focus();
+  }
+
+  focus() {
+    this.renderAbout(); // the field has the text by then
+    this.input.focus();
+    this.input.setSelectionRange(this.input.value.length, this.input.value.length);
   }
 
   /** @param {KeyboardEvent} event */
   onKey(event) {
     // While an input method is open, Enter accepts its word.  Safari shows that by the key code 229 only.
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+    if (event.isComposing || event.keyCode === 229) return;
+    const { draft } = this;
+    if (event.key === "Escape" && draft !== null && (draft.editing !== null || draft.replyTo !== null)) {
+      event.stopPropagation();
+      return this.cancel();
+    }
+    if (event.key === "ArrowUp" && this.input.value === "" && draft?.editing === null && this.editLast()) {
+      return event.preventDefault();
+    }
+    if (event.key !== "Enter" || event.shiftKey) return;
     if (this.isTouch) return; // a phone has no Shift+Enter: Enter begins a line, and the button sends
     event.preventDefault();
     this.form.requestSubmit();
+  }
+
+  /** @returns {boolean} true where the user has a message here, which is now edited */
+  editLast() {
+    const { user, deletions } = this.store;
+    const room = this.room;
+    if (room === null) return false;
+    const last = room.timeline.posts.findLast(
+      ({ User, Deleted, Id }) => User === user && !Deleted && !deletions.has(room.name, Id),
+    );
+    if (last === undefined) return false;
+    this.store.drafts.edit(room.name, last);
+    this.focus();
+    return true;
+  }
+
+  /**
+   * Refuse files in plain words: the text stays.
+   * @param {ClipboardEvent | DragEvent} event
+   */
+  onFiles(event) {
+    const data = event instanceof DragEvent ? event.dataTransfer : event.clipboardData;
+    if (!hasFiles(data) || (event.type === "paste" && data?.getData("text/plain") !== "")) return;
+    event.preventDefault();
+    this.showError(COMPOSER.noFiles);
   }
 
   /**
@@ -73,12 +172,13 @@ export class ComposerView {
   }
 
   onTyping() {
+    this.showError("");
     this.onInput();
-    if (this.input.value.trim() !== "") this.session.onTyping();
+    if (this.input.value.trim() !== "" && this.draft?.editing === null) this.session.onTyping();
   }
 
   onInput() {
-    if (this.shown !== null) this.drafts.set(this.shown, this.input.value);
+    if (this.shown !== null) this.store.drafts.setText(this.shown, this.input.value);
     this.fitHeight();
     this.renderCount();
   }
@@ -100,20 +200,66 @@ export class ComposerView {
   renderCount() {
     const count = countCodePoints(this.input.value);
     const over = count > MESSAGE_MAX;
-    setText(this.count, count < COUNT_FROM ? "" : `${count.toLocaleString()} of ${MESSAGE_MAX.toLocaleString()}`);
+    const said = `${count.toLocaleString()} of ${MESSAGE_MAX.toLocaleString()}`;
+    setText(this.count, over ? `${said}. ${COMPOSER.tooLong(count - MESSAGE_MAX)}` : count < COUNT_FROM ? "" : said);
     this.count.classList.toggle("over", over);
     this.input.setAttribute("aria-invalid", String(over));
+  }
+
+  /** @param {string} text */
+  showError(text) {
+    setText(this.error, text);
   }
 
   /** @param {SubmitEvent} event */
   onSubmit(event) {
     event.preventDefault();
     const message = normalizeMessage(this.input.value);
-    if (message === "" || countCodePoints(message) > MESSAGE_MAX) return this.input.focus();
+    const { draft } = this;
+    if (draft === null || message === "" || countCodePoints(message) > MESSAGE_MAX) return this.input.focus();
     if (this.store.user === "") return this.userName.ask(() => this.form.requestSubmit());
-    this.session.sender.send(message);
-    this.input.value = "";
-    this.onInput();
+    if (draft.editing !== null) return void this.saveEdit(draft, message);
+    this.send(draft, message);
+  }
+
+  /**
+   * @param {Draft} draft
+   * @param {string} message
+   */
+  send(draft, message) {
+    this.session.sender.send(message, draft.replyTo === null ? {} : { ReplyTo: draft.replyTo.Id });
+    this.clear();
+    if (draft.replyTo !== null && this.shown !== null) this.store.drafts.reply(this.shown, null);
     this.input.focus();
   }
+
+  clear() {
+    this.input.value = "";
+    this.onInput();
+  }
+
+  /**
+   * Save the edit.  The text stays in the field until the server has it.
+   * @param {Draft} draft
+   * @param {string} message
+   */
+  async saveEdit(draft, message) {
+    const { room, shown } = this;
+    const { editing } = draft;
+    if (room === null || shown === null || editing === null || this.isSaving) return;
+    this.isSaving = true;
+    const error = message === editing.Message ? "" : await this.session.actions.edit(room, editing.Id, message);
+    this.isSaving = false;
+    if (error !== "") return this.showError(MESSAGES.notSaved(error));
+    if (draft.editing === editing) this.store.drafts.edit(room.name, null);
+    this.input.focus();
+  }
+}
+
+/**
+ * @param {DataTransfer | null} data
+ * @returns {boolean}
+ */
+function hasFiles(data) {
+  return data !== null && [...data.types].includes("Files");
 }
