@@ -25,8 +25,10 @@ SHORT = {
     "👌": "ok", "👏": "clap", "🙏": "pray thanks", "💪": "muscle", "👀": "eyes", "👋": "wave", "🙌": "raised_hands",
     "🤝": "handshake", "❤️": "heart", "💔": "broken_heart", "💯": "100", "🔥": "fire", "✨": "sparkles", "⭐": "star",
     "🎉": "tada", "🚀": "rocket", "✅": "check white_check_mark", "✔️": "tick", "❌": "x", "❗": "exclamation",
-    "❓": "question", "⚠️": "warning", "🐛": "bug", "☕": "coffee", "🍺": "beer", "🍕": "pizza", "🎂": "cake", "🌈": "rainbow",
-    "☀️": "sunny", "🌙": "moon", "⏰": "clock alarm", "🔒": "lock", "🔑": "key", "📌": "pin", "📎": "paperclip", "💡": "bulb",
+    "❓": "question", "⚠️": "warning", "🐛": "bug", "☕": "coffee", "🍺": "beer", "🍕": "pizza",
+    "🎂": "cake", "🌈": "rainbow",
+    "☀️": "sunny", "🌙": "moon", "⏰": "clock alarm", "🔒": "lock", "🔑": "key", "📌": "pin",
+    "📎": "paperclip", "💡": "bulb",
     "💩": "poop", "👻": "ghost", "🤖": "robot", "🎯": "target", "🙈": "see_no_evil", "💀": "skull", "🚢": "ship shipit",
 }  # fmt: skip
 
