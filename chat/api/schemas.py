@@ -133,6 +133,7 @@ COMPONENTS: dict[str, Schema] = {
             "Owner": or_null(NAME),
             "Archived": BOOLEAN,
             "Messages": integer(),
+            "NewestId": integer(),
             "LastPostedAt": or_null(MOMENT),
             "Retention": or_null(RETENTION),
         },

@@ -110,6 +110,7 @@ class RoomSummary:
     # For the acting user, with sign-in.
     joined: bool | None = None  # whether they are a member
     counts: Counts | None = None  # if they are a reader of it
+    newest_id: int = 0  # that was ever given
 
 
 class RoomsPage(NamedTuple):

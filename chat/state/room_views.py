@@ -19,7 +19,9 @@ def summary(room: Room) -> RoomSummary:
     details = room.details or RoomDetails()
     if details.pins:
         details = details._replace(pins=pinned(room))
-    return RoomSummary(room.name, room.posts, room.last_posted_at, room.max_messages or None, details)
+    return RoomSummary(
+        room.name, room.posts, room.last_posted_at, room.max_messages or None, details, newest_id=room.newest_id
+    )
 
 
 def pinned(room: Room) -> tuple[int, ...]:
@@ -65,6 +67,7 @@ def room_json(room: RoomSummary) -> dict[str, object]:
         "Owner": None if details.visibility == DIRECT else details.owner or None,
         "Archived": details.archived,
         "Messages": room.posts,
+        "NewestId": room.newest_id,
         "LastPostedAt": timestamp(room.last_posted_at) if room.last_posted_at else None,
         "Retention": {name: bound for name, bound in bounds.items() if bound is not None} or None,
     }

@@ -56,3 +56,11 @@ export function watchRemovals(onRemoved) {
     if (event.key?.startsWith(PREFIX) && event.newValue === null) onRemoved(event.key.slice(PREFIX.length));
   });
 }
+
+/**
+ * @param {string} key
+ * @param {() => void} onChanged  called when another tab changes this item
+ */
+export function watchItem(key, onChanged) {
+  window.addEventListener("storage", (event) => event.key === PREFIX + key && onChanged());
+}

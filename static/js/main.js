@@ -11,6 +11,7 @@ import { AccountView } from "./views/accounts/account.js";
 import { Announcer } from "./views/announcer.js";
 import { ComposerView } from "./views/messages/composer.js";
 import { HeadingView } from "./views/rooms/heading.js";
+import { openNewRoom } from "./views/rooms/new_room.js";
 import { PresenceView } from "./views/rooms/presence.js";
 import { RoomListView } from "./views/rooms/room_list.js";
 import { SignInView } from "./views/accounts/sign_in.js";
@@ -45,10 +46,15 @@ const session = new Session(store, {
 });
 const userName = new UserNameView(store, session, new AccountView(store, auth));
 const composer = new ComposerView(store, session, userName);
+const roomList = new RoomListView(store, session, {
+  newRoom: () => openNewRoom(store, session),
+  browse: () => void import("./views/rooms/browse.js").then(({ openBrowse }) => openBrowse(store, session)),
+  newDirect: () => void import("./views/rooms/browse.js").then(({ openPeople }) => openPeople(store, session)),
+});
 /** @type {{render: () => void}[]} in the order of painting */
 const views = [
   new HeadingView(store),
-  new RoomListView(store, session),
+  roomList,
   new TimelineView(store, session, () => composer.focus(), notice),
   new RoomToolsView(store, session),
   new PresenceView(store),
@@ -69,6 +75,7 @@ function scheduleRender() {
 function render() {
   isScheduled = false;
   for (const view of views) view.render();
+  session.readMarks.see();
 }
 
 /** Show the room that the address names. */
@@ -100,7 +107,7 @@ function onSignedIn() {
 
 window.addEventListener("online", () => session.retryNow());
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && store.rooms.current !== null) store.rooms.markRead(store.rooms.current);
+  if (!document.hidden) store.changed(); // the paint that follows marks what is in view as read
 });
 
 scheduleRender();

@@ -4,7 +4,9 @@
 
 import { HOME } from "./links.js";
 import { MessageActions } from "./message_actions.js";
+import { mentionsUser } from "./mentions.js";
 import { OutboxSender } from "./outbox_sender.js";
+import { ReadMarks } from "./read_marks.js";
 import { GAP_MAX, RoomLoader } from "./room_loader.js";
 import { ApiError, preferNode } from "./server/http.js";
 import { fetchRooms } from "./server/rooms_api.js";
@@ -57,6 +59,7 @@ export class Session {
       onOriginRefused: (reason) => store.setOriginRefusal(reason),
       onSignedOut: events.onSignedOut,
     });
+    this.readMarks = new ReadMarks(store, (room, id, isUnread) => this.socket.sendRead(room, id, isUnread));
     this.sender = new OutboxSender(store, this.socket, events.onTextReturned);
     this.actions = new MessageActions(store, this.socket, events.onNotice);
     this.loader = new RoomLoader(store, new PostPages(store, this.socket), (posts) => this.sender.confirmAll(posts));
@@ -98,20 +101,19 @@ export class Session {
     if (room.timeline.loaded !== "yes") void this.loader.load(room);
   }
 
-  /**
-   * Mark a room as unread from a message on.
-   * @param {Room} room
-   * @param {number} id
-   */
-  markUnreadFrom(room, id) {
-    room.newFromId = id;
-    this.store.changed();
-  }
-
   /** @param {string} user */
   setUser(user) {
     this.store.setUser(user);
     this.socket.resubscribe();
+  }
+
+  /**
+   * Mark a message and all that follow as unread.
+   * @param {Room} room
+   * @param {number} id
+   */
+  markUnreadFrom(room, id) {
+    this.readMarks.markUnreadFrom(room, id);
   }
 
   /** The user typed a character in the room in view. */
@@ -132,6 +134,9 @@ export class Session {
     try {
       const rooms = await fetchRooms();
       this.followRename(() => this.rooms.setAll(rooms));
+      this.readMarks.readKept();
+      this.rooms.noteUnreadInView();
+      this.readMarks.see();
     } catch (error) {
       this.rooms.setFailed();
       if (!(error instanceof ApiError)) throw error;
@@ -161,6 +166,7 @@ export class Session {
     if (!resumed) this.loader.noteChange();
     if (!resumed || this.rooms.loaded === "failed") void this.loadRoomList();
     for (const room of this.rooms.byName.values()) this.updateRoom(room, resumed);
+    this.readMarks.send();
     this.sender.sendWaiting();
   }
 
@@ -185,7 +191,9 @@ export class Session {
     const isNew = post.Id > timeline.newestId;
     this.store.presence.stopTyping(roomName, post.User);
     const own = this.sender.confirmAll([post]) || post.User === this.store.user;
-    this.rooms.noteNewest(room, post.Id, own || this.isBeingRead(roomName));
+    const mentions = mentionsUser(post.Message, this.store.user) ? 1 : 0;
+    this.rooms.noteNewest(room, post.Id, { isRead: own || this.readMarks.isSeen(room), mentions });
+    if (own && room.unread === 0 && !room.isKeptUnread) this.readMarks.markRead(room);
     if (timeline.appendLive(post)) this.loader.trimUnlessInView(room);
     else if (timeline.loaded === "yes") void this.loader.fillGap(room);
     if (isNew && !own) this.events.onPost(roomName, post);
@@ -206,6 +214,7 @@ export class Session {
     this.loader.noteChange();
     if (Type === "PostChanged" && Post) timeline?.update(Post.Id, () => Post);
     if (Type === "Reacted" && Id) timeline?.update(Id, (post) => applyReaction(post, event));
+    if (Type === "Marked" && Id !== undefined) this.readMarks.onMarked(RoomName, Id);
     if (Type === "RoomChanged" && Room) this.onRoomChanged(Room);
     if (Type !== "RoomDeleted") return; // a newer server may send more types
     this.rooms.remove(RoomName);
@@ -223,7 +232,7 @@ export class Session {
   onLimited({ RoomName, NewestId }) {
     const room = this.rooms.get(RoomName);
     const { timeline } = room;
-    this.rooms.noteNewest(room, NewestId, this.isBeingRead(RoomName));
+    this.rooms.noteNewest(room, NewestId, { isRead: this.readMarks.isSeen(room) });
     const isFar = NewestId - timeline.lastId > GAP_MAX;
     if (timeline.loaded === "yes") void (isFar ? this.loader.loadNewest(room) : this.loader.reload(room));
     this.store.changed();
@@ -235,13 +244,5 @@ export class Session {
     // With sign-in, the cookie goes to the page's own node only.
     else if (this.store.account?.Auth !== "login") preferNode(connection.node);
     this.store.setConnection(connection);
-  }
-
-  /**
-   * @param {string} roomName
-   * @returns {boolean}
-   */
-  isBeingRead(roomName) {
-    return roomName === this.rooms.current && !document.hidden;
   }
 }

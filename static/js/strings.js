@@ -89,3 +89,55 @@ export const COMPOSER = {
   unknownCommand: (name) => `There is no command /${name}. /help lists them. Begin with a space to send it as text.`,
   help: "Commands",
 };
+
+export const ROOMS = {
+  filter: "Filter rooms",
+  newRoom: "New room",
+  browse: "Browse rooms",
+  newDirect: "New direct message",
+  favourites: "Favourites",
+  directs: "Direct messages",
+  rooms: "Rooms",
+  directWith: "Direct messages with ",
+  privateRoom: "Private room ",
+  isNew: "new",
+  isNewHint: "The room is created with its first message",
+  unread: " unread",
+  mentions: " mentions",
+  muted: "muted",
+  online: "online",
+  archived: "archived",
+  none: "No rooms yet. Create the first one.",
+  noDirects: "Write to somebody: choose a person.",
+  failed: "The rooms could not be loaded. ",
+  noMatch: "No room has this name.",
+};
+
+export const ROOM_DIALOGS = {
+  newRoom: "New room",
+  create: "Create room",
+  name: "Room name",
+  nameHint: "People find the room by it, such as general or the kitchen.",
+  topic: "Topic",
+  topicHint: "Optional. Shown beside the name.",
+  visibility: "Who can see it",
+  isPublic: "Public: everybody except guests",
+  isPrivate: "Private: its members only",
+  members: "Members",
+  membersHint: "The names of people to add, with commas between them.",
+};
+
+export const BROWSE = {
+  rooms: "Browse rooms",
+  findRoom: "Find a room",
+  noRooms: "No room has this name.",
+  people: "New direct message",
+  findPerson: "Find a person",
+  noPeople: "Nobody has this name.",
+  join: "Join",
+  open: "Open",
+  write: "Write to",
+  loading: "Loading…",
+  /** @param {number} count */
+  more: (count) => `${count} more. Type to find them.`,
+};

@@ -41,9 +41,18 @@
  * @property {boolean} exists  the server has it; false for a room that was opened here and has no message yet
  * @property {boolean} deleted  deleted while it was in view, and not created again since
  * @property {boolean} closed  the server refused a message here because the user may not write in this room any more
- * @property {number} unread  messages of others that came while the room was not in view
  * @property {Post[] | null} pins  the pinned messages, in the order of pinning; null until loaded
- * @property {number} newFromId  the first message that is new to the user; 0 for none
+ * @property {boolean} private
+ * @property {string[]} members  of a direct room, without the user of this page
+ * @property {string} owner  "" for nobody
+ * @property {boolean} joined  the user is a member
+ * @property {Retention | null} retention
+ * @property {number} newestId  the newest message that the page has heard of; 0 where it has heard of none
+ * @property {number} readId  the newest message that the user has read; 0 where that is not known
+ * @property {number} unread  messages after readId
+ * @property {number} mentions  of these, those that mention the user
+ * @property {number} newFromId  the first message below the line "New messages"; 0 for no line
+ * @property {boolean} isKeptUnread  the user marked it unread, so being in view does not mark it read
  * @property {import("./store/timeline.js").Timeline} timeline
  */
 
@@ -55,7 +64,25 @@
  * @property {boolean} Archived
  * @property {"public" | "private" | "direct"} [Visibility]
  * @property {string[]} [Members]  only of a direct room
+ * @property {string | null} [Owner]
+ * @property {Retention | null} [Retention]
+ * @property {number} [NewestId]
+ * @property {boolean} [Joined]  with sign-in, in an answer to the user; so are the next ones
+ * @property {number} [ReadId]
+ * @property {number} [Unread]
+ * @property {number} [Mentions]
  * @property {string[]} [Aliases]  earlier names, the oldest first
+ */
+
+/** @typedef {{MaxMessages?: number | null, MaxAgeSeconds?: number | null}} Retention */
+
+/**
+ * A user as the server shows them to others.
+ * @typedef {object} User
+ * @property {string} Name
+ * @property {string} DisplayName
+ * @property {"admin" | "member" | "guest"} Role
+ * @property {boolean} Active
  */
 
 /**
@@ -96,7 +123,7 @@
 /**
  * A change of a room or of one of its messages.
  * @typedef {object} RoomEvent
- * @property {string} Type  RoomDeleted, RoomChanged (has Room), PostChanged (has Post), Reacted (has Id, and either
+ * @property {string} Type  RoomDeleted, RoomChanged (has Room), Marked (has Id), PostChanged (has Post), Reacted (has Id, and either
  *   Emoji, User and On or all Reactions), or a type of a newer server
  * @property {string} RoomName
  * @property {RoomDetails} [Room]

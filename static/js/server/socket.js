@@ -141,6 +141,18 @@ export class ChatSocket {
     if (this.subscribed) this.send({ Action: "typing", RoomName: room, User: this.userName() });
   }
 
+  /**
+   * Say how far the user has read, or from which message on nothing is read.
+   * @param {string} room
+   * @param {number} id
+   * @param {boolean} isUnread
+   * @returns {boolean} false where the connection is not open
+   */
+  sendRead(room, id, isUnread) {
+    const unread = isUnread ? { Unread: true } : {};
+    return this.subscribed && this.send({ Action: "read", RoomName: room, Id: id, ...unread });
+  }
+
   /** Tell the node the user's new name. */
   resubscribe() {
     if (this.subscribed) this.subscribe();

@@ -11,6 +11,8 @@ export class Presence {
     this.changed = changed;
     /** @type {Set<string>} */
     this.online = new Set();
+    /** Rises whenever somebody comes or goes. */
+    this.version = 0;
     /** @type {Map<string, Map<string, ReturnType<typeof setTimeout>>>} by room and user, the timer that ends it */
     this.typing = new Map();
   }
@@ -22,6 +24,7 @@ export class Presence {
   setOnline(user, online) {
     if (online) this.online.add(user);
     else this.online.delete(user);
+    this.version += 1;
     this.changed();
   }
 
@@ -50,6 +53,7 @@ export class Presence {
   /** Forget who is online: a new connection sends all of them. */
   clearOnline() {
     this.online.clear();
+    this.version += 1;
     this.changed();
   }
 

@@ -8,6 +8,7 @@ import { readItem, writeItem } from "../local_storage.js";
 import { Deletions } from "./deletions.js";
 import { Drafts } from "./drafts.js";
 import { Outbox } from "./outbox.js";
+import { Preferences } from "./preferences.js";
 import { Presence } from "./presence.js";
 import { RoomList } from "./room_list.js";
 
@@ -19,7 +20,8 @@ export class Store {
   constructor(changed) {
     this.changed = changed;
     this.outbox = new Outbox();
-    this.rooms = new RoomList(changed, () => this.user);
+    this.preferences = new Preferences(changed);
+    this.rooms = new RoomList(changed, () => this.user, (room) => this.preferences.isMuted(room));
     this.presence = new Presence(changed);
     this.drafts = new Drafts(changed);
     this.deletions = new Deletions(changed);

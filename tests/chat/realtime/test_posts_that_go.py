@@ -207,7 +207,7 @@ def test_a_deleted_room_is_gone_and_goes_on_counting_when_it_is_made_again() -> 
     assert deleted == RoomDeleted(6, "general")
     assert isinstance(again, Posted)
     assert again.id == 3
-    assert state.rooms(NamePageRequest(9))[1] == [RoomSummary("general", 1, START + 7 * STEP, None)]
+    assert state.rooms(NamePageRequest(9))[1] == [RoomSummary("general", 1, START + 7 * STEP, newest_id=3)]
     assert state.live().tolist() == [7]
     assert ids(state) == [3]
 
@@ -230,7 +230,7 @@ def test_retention_holds_at_once_and_for_later_posts_until_it_is_taken_away() ->
     state = ChatState()
     *_, changed = apply(state, [*map(post, range(1, 6)), ChangeRoom(Actor(), "general", max_messages=2)])
     details = RoomDetails(touched_at=START + 8 * STEP, changed_index=8)
-    assert changed == RoomChanged(8, RoomSummary("general", 2, START + 7 * STEP, 2, details))
+    assert changed == RoomChanged(8, RoomSummary("general", 2, START + 7 * STEP, 2, details, newest_id=5))
     assert ids(state) == [4, 5]
     apply(state, [post(6)], 9)
     assert ids(state) == [5, 6]

@@ -90,6 +90,7 @@ export class TimelineView {
     if (this.following) this.scrollToEnd();
     if (this.following) this.seenId = room.timeline.lastId;
     this.bar.restore();
+    this.store.rooms.isAtEnd = this.following;
     this.renderLatest(room);
     this.loadMore(room);
   }
@@ -203,6 +204,8 @@ export class TimelineView {
     const { scrollHeight, scrollTop, clientHeight } = this.scroller;
     this.following = room.timeline.atEnd && scrollHeight - scrollTop - clientHeight < END_PX;
     if (this.following) this.seenId = room.timeline.lastId;
+    if (this.following && !this.store.rooms.isAtEnd) this.store.changed(); // what is unread was seen
+    this.store.rooms.isAtEnd = this.following;
     this.renderLatest(room);
     this.loadMore(room);
   }

@@ -44,7 +44,7 @@ def test_the_answer_tells_a_private_rooms_name_which_nobody_can_guess(chat: Room
     assert (len(name), chat.plans) == (16, f"/rooms/{name}")
     assert chat.made.json == {
         "Name": name, "Topic": "t", "Visibility": "private", "Owner": "bob", "Archived": False, "Messages": 0,
-        "LastPostedAt": None, "Retention": None, "Joined": True, "ReadId": 0, "Unread": 0, "Mentions": 0,
+        "NewestId": 0, "LastPostedAt": None, "Retention": None, "Joined": True, "ReadId": 0, "Unread": 0, "Mentions": 0,
     }  # fmt: skip
     other = chat.ask("bob", "POST", "/rooms", {"Name": "plans", "Visibility": "private"})
     assert other.json is not None

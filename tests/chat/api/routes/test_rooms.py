@@ -10,7 +10,7 @@ from tests.chat.chat_client import GENERAL, ChatClient, ids, links, refused
 from tests.support.fake_replica import FIRST_INDEX
 
 
-def general(messages: int, last_posted_at: str | None, **members: object) -> dict[str, object]:
+def general(messages: int, last_posted_at: str | None, newest_id: int = 0, **members: object) -> dict[str, object]:
     """A public room of this name as the list tells of it, with what is told beside what every room has."""
     return {
         "Name": "general",
@@ -19,6 +19,7 @@ def general(messages: int, last_posted_at: str | None, **members: object) -> dic
         "Owner": None,
         "Archived": False,
         "Messages": messages,
+        "NewestId": newest_id or messages,
         "LastPostedAt": last_posted_at,
         "Retention": None,
         **members,
@@ -165,7 +166,7 @@ def test_retention_is_set_shown_and_taken_away() -> None:
     chat.fill(5)
     answer = chat.open("PATCH", GENERAL, b'{"retention": {"maxMessages": 2}}')
     assert answer.status_code == 200
-    assert answer.json == general(2, "2026-11-23T10:00:06.123456Z", Retention={"MaxMessages": 2})
+    assert answer.json == general(2, "2026-11-23T10:00:06.123456Z", 5, Retention={"MaxMessages": 2})
     assert chat.get("/rooms?details=true").json == [answer.json]
     assert ids(chat.get(GENERAL)) == [4, 5]
     chat.post()
