@@ -533,7 +533,7 @@ class RunningMember:
         if self._backups is None:
             raise Unavailable("this member makes no backups")
         backups = self._backups
-        return self._healing.read(lambda: backups.open(index, wait_s), WAIT_S + wait_s)
+        return self._healing.read(lambda: backups.open(index, wait_s), WAIT_S + wait_s, elsewhere=True)
 
     def find_backup(self, tag: str) -> SpoolFile | None:
         """Return the backup of this tag, if it is still there."""

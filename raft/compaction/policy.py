@@ -384,7 +384,8 @@ class LogMaintenance:
         """Replace the log up to `up_to`, which is applied, by a snapshot.  Raises RewriteFailed."""
         began_s = time.monotonic()
         meta = self._rewrite(up_to, self._mark_if_due)
-        if self._is_held:  # it was made of a document that may be wrong too
+        if self._is_held:  # it was made of a document that may be wrong too, and a start would take it for the base
+            self._storage.discard_snapshot(meta)
             raise RewriteStopped
         before = self._storage.bytes_on_disk  # read now: entries written meanwhile count before and after
         try:

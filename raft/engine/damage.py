@@ -47,18 +47,19 @@ class Damage:
         self._save()
         return True
 
-    def forget(self, file: str) -> None:
-        """Forget all damage in a file, which was mended or replaced."""
-        self.forget_all_but(lambda name: name != Path(file).name)
+    def forget(self, file: str) -> bool:
+        """Forget all damage in a file, which was mended or replaced; return whether there was any."""
+        return self.forget_all_but(lambda name: name != Path(file).name)
 
-    def forget_all_but(self, is_kept: Callable[[str], object]) -> None:
-        """Forget the damage in all files but those whose names are kept."""
+    def forget_all_but(self, is_kept: Callable[[str], object]) -> bool:
+        """Forget the damage in all files but those whose names are kept; return whether there was any."""
         with self._lock:
             places = [place for place in self._places if not is_kept(Path(place[0]).name)]
             for place in places:
                 del self._places[place]
         if places:
             self._save()
+        return bool(places)
 
     def found(self) -> list[dict[str, object]]:
         """Return the places by file name and offset, as `GET /raft` shows them."""

@@ -1,5 +1,6 @@
 """Healing: the repairer, the scrub and the answers to other members' fetches, as one part of a running member."""
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from raft.repair.scrub import Scrub
 from raft.rpc.calls import FetchedEntries, FetchEntries
 from raft.rpc.peer_client import Addresses
 from raft.storage.log_store import Storage
+
+logger = logging.getLogger(__name__)
 
 _HOLES = 1_024  # read at once
 _READ_BYTES = 128 << 10  # a millisecond
@@ -94,9 +97,12 @@ class Healing:
         """Wait until a read of this damage is right; return False if it is not.  Only for a thread that may wait."""
         return self.repairer.wait(error, timeout_s)
 
-    def read(self, read: Callable[[], T], timeout_s: float = WAIT_S) -> T:
-        """Read, and again once the damage is mended that this met.  Only for a thread that may wait."""
-        return self.repairer.read(read, timeout_s)
+    def read(self, read: Callable[[], T], timeout_s: float = WAIT_S, *, elsewhere: bool = False) -> T:
+        """Read, and again once the damage is mended that this met.  Only for a thread that may wait.
+
+        `elsewhere`: another process reads the files.
+        """
+        return self.repairer.read(read, timeout_s, elsewhere=elsewhere)
 
     def records(self, indexes: Sequence[int]) -> list[bytes]:
         """Return records by index, from other members where they are damaged here.  Raises CorruptLog."""
@@ -139,8 +145,8 @@ class Healing:
             pass
         except CorruptLog as damage:
             return bool(damage.indexes)  # entries are mended one by one
-        if base is not None:
-            self._damage.forget(base.name)
+        if base is not None and self._damage.forget(base.name):
+            logger.warning("%s: the snapshot was damaged, and is whole again", self._storage.data_dir / base.name)
         self.forget_replaced()  # the leader's snapshot may have taken the place of a damaged one
         return True
 

@@ -224,14 +224,28 @@ class Repairer:
                 self._lacked.clear()
             self._lacked.update(dict.fromkeys(lacking, now_s + RETRY_S))
 
+    def wait_written(self, error: CorruptLog, timeout_s: float) -> bool:
+        """Note damage and wait until it is mended on the disk, for a read by another process; return as `wait` does."""
+        self.note(error)
+        wanted = set(error.indexes)
+
+        def has(by_file: dict[str, set[int]]) -> bool:
+            return any(not wanted.isdisjoint(known) for known in by_file.values())
+
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or not has(self._due), timeout_s)
+            return bool(wanted) and not (self._stopped or has(self._due) or has(self._left))
+
     def wait_all(self, timeout_s: float) -> bool:
         """Wait until nothing is left to mend; return False if that takes longer, or no member has something."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or not self._due, timeout_s)
             return not self._due and not self._left
 
-    def read(self, read: Callable[[], T], timeout_s: float = WAIT_S) -> T:
+    def read(self, read: Callable[[], T], timeout_s: float = WAIT_S, *, elsewhere: bool = False) -> T:
         """Return what `read` returns, once the damage that it meets is mended; for a thread that may wait.
+
+        `elsewhere`: another process reads the files, so that they have to be written anew first.
 
         Raises what `read` raises; CorruptLog: nobody has what is damaged, or mending takes longer.
         """
@@ -240,7 +254,8 @@ class Repairer:
             try:
                 return read()
             except CorruptLog as damage:
-                if not self.wait(damage, max(0.0, deadline_s - self._clock())):
+                wait = self.wait_written if elsewhere else self.wait
+                if not wait(damage, max(0.0, deadline_s - self._clock())):
                     raise
         return read()
 

@@ -517,16 +517,25 @@ class Storage:
             if base.file.meta != meta:
                 raise InvalidMessage("not the snapshot that was announced")
         except InvalidMessage as error:
-            with suppress(FileNotFoundError):  # first: a start would take an index alone for that of a lost base
-                self._disk.remove(self._data_dir / index_name(name))
-                self._disk.sync_directory(self._data_dir)
-            self._disk.remove(self._data_dir / name)
+            self.discard_snapshot(meta)
             raise InvalidMessage(f"{name}: {error}") from None
         with self._base_lock:
             if meta.index > self._positions.base_index:  # no other snapshot was installed meanwhile
                 slot = self._files.reserve(base.file)
                 self._positions.rebase(meta.index, base.sparse, slot)
                 self._files.rebase(base.file, slot)
+
+    def discard_snapshot(self, meta: SnapshotMeta) -> None:
+        """Remove a snapshot that is not adopted: a start would take it for the base.  Raises OSError."""
+        name = snapshot_name(meta.index)
+        if name in self.file_names():
+            return
+        with suppress(FileNotFoundError):  # first: a start would take an index alone for that of a lost base
+            self._disk.remove(self._data_dir / index_name(name))
+            self._disk.sync_directory(self._data_dir)
+        with suppress(FileNotFoundError):
+            self._disk.remove(self._data_dir / name)
+            self._disk.sync_directory(self._data_dir)
 
     def adopt_received(self, meta: SnapshotMeta) -> None:
         """Replace the log up to `meta.index`, which the log holds, by the snapshot that was received and finished.

@@ -28,14 +28,17 @@ DEATH_S = 60
 
 
 @contextmanager
-def injected(node: NodeProcess, what: str, calls: str = "fdatasync", trace: Path = Path("/dev/null")) -> Iterator[None]:
+def injected(
+    node: NodeProcess, what: str, calls: str = "fdatasync", trace: Path = Path("/dev/null"), path: Path | None = None
+) -> Iterator[None]:
     """While the block runs, these system calls of a running node meet with `what`, in the words of strace.
 
-    `trace` then has a line for each of them, with the time in seconds since 1970 at which it began.
+    `path`: only calls on this file.  `trace` then has a line for each of them, with the time in seconds since 1970 at
+    which it began.
     """
     assert node.process is not None
     command = ("strace", "-f", "-p", str(node.process.pid), "-e", f"trace={calls}", "-e", f"inject={calls}:{what}",
-               "-ttt", "-o", str(trace))  # fmt: skip
+               "-ttt", "-o", str(trace), *(("-P", str(path)) if path else ()))  # fmt: skip
     said = node.log_file.with_suffix(".strace")
     with said.open("wb") as errors, subprocess.Popen((*DIES_WITH_US, *command), stderr=errors) as strace:
         try:

@@ -1,16 +1,19 @@
 """Damage to the files of a data directory: bits, pages, lost ends and lost files, at places that a seed chooses.
 
-Only what a member wrote and sealed is damaged: segments that have a successor, snapshots, and index files.  A hit is
-remembered with the entries whose records it damaged, so that it can be told in the end what became of each.
+Only what a member wrote and sealed is damaged: segments that have a successor, snapshots, checkpoints and index files.
+A hit is remembered with the last entry of its file, and with how much the node had logged by then, so that it can be
+told in the end what became of it (accounts.py).
 """
 
 import random
 import re
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from raft.storage.file_names import counted_from, sequence_of, snapshot_index
+from raft.core.entries import is_entry_at
+from raft.storage.file_names import checkpoint_index, counted_from, sequence_of, snapshot_index
 from raft.storage.segment import intact_lines_in
 
 PAGE_BYTES = 4096
@@ -27,7 +30,8 @@ class Hit:
     kind: str
     offset: int
     indexes: tuple[int, ...]  # of the entries whose records were damaged; not all of them need be in force
-    inode: int  # of the file that was damaged: a mended one has another
+    last_index: int  # of all entries in the file
+    log_bytes: int  # of the node's log, before
 
     def __str__(self) -> str:
         entries = f", entries {self.indexes[0]} to {self.indexes[-1]}" if self.indexes else ""
@@ -35,7 +39,7 @@ class Hit:
 
 
 def targets(data_dir: Path, kind: str) -> list[Path]:
-    """The files that may be damaged so."""
+    """The files that may be damaged so: all that are a part of the log, but the newest segment."""
     if kind == "index":
         return sorted(data_dir.glob("*.idx"))
     segments = sorted((path.name for path in data_dir.glob("log-*.jsonl")), key=sequence_of)
@@ -43,21 +47,26 @@ def targets(data_dir: Path, kind: str) -> list[Path]:
     base_index = snapshot_index(snapshots[-1]) if snapshots else 0
     with suppress(LookupError):  # the one before it was lost a moment ago
         segments = segments[counted_from(segments, base_index) :]
-    return [data_dir / name for name in (*segments[:-1], *snapshots[-1:])]  # the newest segment is being written
+    checkpoints = sorted((path.name for path in data_dir.glob("checkpoint-*.jsonl")), key=checkpoint_index)
+    newest = [name for name in checkpoints[-1:] if checkpoint_index(name) > base_index]
+    return [data_dir / name for name in (*segments[:-1], *snapshots[-1:], *newest)]  # the newest one is being written
 
 
-def damage(node: int, data_dir: Path, kind: str, rng: random.Random) -> Hit | None:
-    """Damage a file; None: there is none, or it was gone before."""
+def damage(
+    node: int, data_dir: Path, kind: str, rng: random.Random, log_bytes: int, before: Callable[[Path], None]
+) -> Hit | None:
+    """Damage a file, after `before(path)`; None: there is none, or it was gone before."""
     paths = targets(data_dir, kind)
     if not paths:
         return None
     path = rng.choice(paths)
     try:
-        content, inode = path.read_bytes(), path.stat().st_ino
+        before(path)
+        content = path.read_bytes()
         offset = rng.randrange(len(content)) if content else 0
         if kind == "gone":
             path.unlink()
-            return Hit(node, path, kind, 0, indexes_in(content, 0, len(content)), inode)
+            return Hit(node, path, kind, 0, indexes_in(content, 0, len(content)), last_index(content), log_bytes)
         end = {"bit": offset + 1, "page": offset + PAGE_BYTES}.get(kind, len(content))
         with path.open("r+b") as file:
             if kind == "short":
@@ -69,7 +78,7 @@ def damage(node: int, data_dir: Path, kind: str, rng: random.Random) -> Hit | No
                 file.write(bytes(end - offset) if kind == "page" else flipped)
     except OSError:  # a compaction removed it in between
         return None
-    return Hit(node, path, kind, offset, indexes_in(content, offset, end), inode)
+    return Hit(node, path, kind, offset, indexes_in(content, offset, end), last_index(content), log_bytes)
 
 
 def indexes_in(content: bytes, start: int, end: int) -> tuple[int, ...]:
@@ -78,6 +87,18 @@ def indexes_in(content: bytes, start: int, end: int) -> tuple[int, ...]:
     last = content.find(b"\n", max(start, end - 1))
     lines = content[first : last + 1 if last >= 0 else len(content)]
     return tuple(int(match[1]) for match in _ENTRY.finditer(lines))
+
+
+def last_index(content: bytes) -> int:
+    """The last index of all entries; 0 without one."""
+    return max((int(found[1]) for found in _ENTRY.finditer(content)), default=0)
+
+
+def entries_of(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the index and the record of each intact entry."""
+    for line in content.splitlines(keepends=True):
+        if (found := _ENTRY.match(line)) and is_entry_at(line, int(found[1])):
+            yield int(found[1]), line
 
 
 def is_whole(path: Path) -> bool:

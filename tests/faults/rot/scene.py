@@ -3,8 +3,10 @@
 At work meanwhile: writers, readers of old pages, exports, a room whose old messages are removed (so that the log is
 compacted), a follower that is restarted now and then, and a node that joins and leaves.
 
-What must hold: each answer is right or says that nothing was done; nothing acknowledged is lost; every node runs; and
-in the end no file of a node is damaged, and the node has logged which entries it mended.
+What must hold: each answer is right or says that nothing was done; no read is refused for damage, since another node
+has the record; nothing acknowledged is lost; every node runs; each snapshot that a node makes is whole, and the same
+records are in all of them; in the end no file of a node is damaged, and each act of damage is accounted for
+(accounts.py).
 
 Only one node rots at a time, and what it lost is mended before the next one does: a record that no node has is another
 test's.
@@ -12,9 +14,9 @@ test's.
 
 import json
 import random
-import re
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +24,7 @@ from time import monotonic
 
 from tests.cluster.compacting import AT_ONCE
 from tests.cluster.writers import Writer, acknowledged_by, check_every_node, load
+from tests.faults.rot.accounts import Snapshots, counting, settle
 from tests.faults.rot.decay import KINDS, Hit, damage, is_whole, targets
 from tests.support.cluster import Cluster, Forked, NodeProcess
 from tests.support.http_client import HttpClient
@@ -48,22 +51,24 @@ class Report:
 
     hits: list[Hit] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
-    refused: int = 0  # reads refused as damaged_record, because the repair took longer than a request waits
+    refused: int = 0  # reads refused as damaged_record: each is wrong
     reads: int = 0
     exports: int = 0
     restarts: int = 0
     joins: int = 0
     posts: int = 0
-    mended: int = 0  # hits of which a log says that their entries were mended
-    replaced: int = 0  # hits in files that a compaction, or the node's own repair, replaced
+    settled: Counter[str] = field(default_factory=Counter)  # what became of the hits
+    snapshots: int = 0  # that were looked at
     compactions: int = 0
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{sum(hit.kind == kind for hit in self.hits)} {kind}" for kind in KINDS)
         return (
-            f"{len(self.hits)} acts of damage ({kinds}): {self.mended} mended as the logs say, {self.replaced} in "
-            f"files that were replaced; {self.posts} posts, {self.reads} reads, {self.exports} exports, "
-            f"{self.restarts} restarts, {self.joins} joins, {self.compactions} compactions; "
+            f"{len(self.hits)} acts of damage ({kinds}): "
+            f"{', '.join(f'{count} {what}' for what, count in self.settled.most_common())}; "
+            f"{self.posts} posts, {self.reads} reads, {self.exports} exports, "
+            f"{self.restarts} restarts, {self.joins} joins, {self.compactions} compactions, "
+            f"{self.snapshots} snapshots looked at; "
             f"refused as damaged: {self.refused}; wrong: {len(self.wrong)}"
         )
 
@@ -77,6 +82,7 @@ class Rot:
         self._say = say
         self._ending = threading.Event()
         self._steady = threading.Lock()  # held by whoever starts and stops nodes, and while a repair is waited for
+        self._snapshots = Snapshots()
         self.report = Report()
 
     def run(self, seconds: float) -> Report:
@@ -122,7 +128,13 @@ class Rot:
         node = self._rng.choice([1, 2, 3])
         while monotonic() < until_s:
             self._check_all_run()
-            hit = damage(node, self._cluster.nodes[node].data_dir, self._rng.choice(KINDS), self._rng)
+            rotting = self._cluster.nodes[node]
+            for id in (1, 2, 3):
+                self._snapshots.look_at(id, self._cluster.nodes[id].data_dir)
+            hit = damage(
+                node, rotting.data_dir, self._rng.choice(KINDS), self._rng, rotting.log_file.stat().st_size,
+                lambda path, id=node: self._snapshots.look(id, path),  # type: ignore[misc]
+            )  # fmt: skip
             if hit is not None:
                 self.report.hits.append(hit)
                 acts += 1
@@ -136,7 +148,12 @@ class Rot:
 
     def _wait_mended(self, id: int) -> None:
         node = self._cluster.nodes[id]
-        # a node that was restarted a moment ago says 503
+
+        def is_reading() -> bool:
+            return bool(node.status().get("Scrub", {"Running": False})["Running"])
+
+        # one that runs already may be behind the damage; a node that was restarted a moment ago says 503
+        wait_until(lambda: not is_reading(), MEND_S, f"node {id} looks for nothing")
         wait_until(lambda: node.request("POST", "/raft/scrub").status == 202, MEND_S, f"node {id} looks for damage")
 
         def is_mended() -> bool:
@@ -164,6 +181,7 @@ class Rot:
             return answer.body
         if answer.status == 500 and answer.json()["code"] == "damaged_record":
             self.report.refused += 1
+            self.report.wrong.append(f"GET {path} from node {node.id} was refused: {answer.body[:300]!r}")
         elif answer.status != 503:
             self.report.wrong.append(f"GET {path} from node {node.id}: {answer.status} {answer.body[:300]!r}")
         return None
@@ -256,37 +274,34 @@ class Rot:
         for id in (1, 2, 3):
             self._wait_mended(id)
         check_every_node(self._cluster.ports([1, 2, 3]), ROOMS, acknowledged)
-        logs = {id: self._cluster.nodes[id].log() for id in (1, 2, 3)}
-        self.report.compactions = sum(log.count("compacted the log") for log in logs.values())
+        logs = [self._cluster.nodes[id].log() for id in (1, 2, 3)]
+        self.report.compactions = sum(log.count("compacted the log") for log in logs)
+        for id in (1, 2, 3):
+            self._snapshots.look_at(id, self._cluster.nodes[id].data_dir)
+        self.report.snapshots = self._snapshots.seen
+        self.report.wrong += self._snapshots.wrong
         for hit in self.report.hits:
-            self._settle(hit, logs[hit.node])
+            self._settle(hit)
+        for id in (1, 2, 3):
+            for path in targets(self._cluster.nodes[id].data_dir, "bit"):
+                if not is_whole(path):
+                    self.report.wrong.append(f"node {id}: {path.name} is still damaged")
 
-    def _settle(self, hit: Hit, log: str) -> None:
+    def _settle(self, hit: Hit) -> None:
         """Find out what became of a hit."""
-        counting = targets(self._cluster.nodes[hit.node].data_dir, hit.kind)
-        if is_told(log, hit):
-            self.report.mended += 1
-        elif hit.path not in counting or hit.path.stat().st_ino != hit.inode or hit.kind == "index":
-            self.report.replaced += 1
-        elif not is_whole(hit.path):
-            self.report.wrong.append(f"neither found nor mended: {hit}")
-        if hit.kind != "index" and hit.path in counting and not is_whole(hit.path):
-            self.report.wrong.append(f"still damaged: {hit}")
+        node = self._cluster.nodes[hit.node]
+        log = node.log_file.read_bytes()[hit.log_bytes :].decode(errors="replace")
+        all_logs = "".join(self._cluster.nodes[id].log() for id in (1, 2, 3))
+        counted = counting(node.data_dir)
+        what = settle(hit, log, all_logs, counted.__contains__)
+        self.report.settled[what or "not accounted for"] += 1
+        if not what:
+            self.report.wrong.append(f"not accounted for: {hit}")
 
 
 def words_of(user: str, client_id: str) -> str:
     """What a writer said with this ClientId."""
     return f"{user} says {client_id.rpartition('-')[2]}"
-
-
-def is_told(log: str, hit: Hit) -> bool:
-    """Whether the log says that the damaged entries of this file were mended, all that were in force."""
-    told: set[int] = set()
-    for text in re.findall(rf"{re.escape(str(hit.path))}: entries ([0-9, -]+) were damaged; mended from member", log):
-        for part in text.split(", "):
-            first, _, last = part.partition("-")
-            told.update(range(int(first), int(last or first) + 1))
-    return bool(told.intersection(hit.indexes))
 
 
 def run(directory: Path, seconds: float, seed: int, say: Callable[[str], None] = lambda line: None) -> Report:

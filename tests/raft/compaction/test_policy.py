@@ -49,6 +49,7 @@ class Member:
         self.snapshot: SnapshotFile | None = None
         self.freed_bytes = 0
         self.compacted: list[int] = []  # up to which index it was asked for
+        self.discarded: list[int] = []
         self.checkpoints: list[int] = []  # at which index one was written
         self.document_is_to_be_had = True
         self.closed = 0  # checkpoints that were begun and not ended
@@ -121,6 +122,9 @@ class Member:
         if self.failure is not None:
             raise self.failure
         self.base_index = meta.index
+
+    def discard_snapshot(self, meta: SnapshotMeta) -> None:
+        self.discarded.append(meta.index)
 
     def rewrite(self, up_to: int, meanwhile: Callable[[], None]) -> SnapshotMeta:
         self.compacted.append(up_to)
@@ -404,6 +408,17 @@ def test_a_checkpoint_is_broken_off_by_a_stop(member: Member) -> None:
     assert not checkpoint_is_due(member)
     assert member.closed == 1
     assert member.maintenance._not_before_s == 0.0, "nothing has failed"
+
+
+def test_a_snapshot_of_a_state_that_is_found_wrong_meanwhile_is_removed(member: Member) -> None:
+    """A start would take it for the base."""
+    member.grow(3 * COMPACT_ENTRIES, live=0)
+    member.meanwhile = lambda tell: member.maintenance.hold(True)
+    up_to = due(member)
+    assert up_to and member.discarded == [up_to] and not member.base_index
+    member.meanwhile = lambda tell: None
+    member.maintenance.hold(False)
+    assert due(member) and len(member.discarded) == 1 and member.base_index
 
 
 def test_a_log_that_is_quiet_is_checkpointed_early_and_once(member: Member) -> None:

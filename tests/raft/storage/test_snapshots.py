@@ -99,6 +99,18 @@ def storage(tmp_path: Path, log: list[Entry]) -> Storage:
     return storage
 
 
+def test_a_snapshot_that_is_discarded_is_no_base_of_a_start_and_one_in_use_stays(
+    tmp_path: Path, storage: Storage, log: list[Entry]
+) -> None:
+    storage.adopt(compacted(UnsyncedDisk(), tmp_path, log, 10, [2, 7]))
+    later = compacted(UnsyncedDisk(), tmp_path, log, 20, [2, 7, 15])
+    Indexes(UnsyncedDisk(), tmp_path, OWNER).base(snapshot_name(20))  # makes the index
+    for meta in (later, later, meta_of(log, 10)):
+        storage.discard_snapshot(meta)
+    storage.close()
+    check_on_base(Storage.open(UnsyncedDisk(), tmp_path), log, 10, [2, 7])
+
+
 def check_on_base(storage: Storage, log: list[Entry], index: int, live: Sequence[int]) -> None:
     """The log is this one, of which the entries up to `index` are in a snapshot, those of them that are live."""
     assert storage.last_index == len(log)
