@@ -198,7 +198,7 @@ class RunningMember:
             node_lock, storage, machine, proposals, own.follow, self._copies, self._healing.mended, self._lost_state
         )
         self._peers = Peers(
-            node_lock, storage, own, self._contact, self._addresses, self._healing.mended,
+            node_lock, storage, own, self._contact, self._addresses, self._healing.mended, self._healing.written,
             election_timeout_ms=timeout_ms, append_bytes_max=settings.append_bytes_max,
         )  # fmt: skip
         self._driver = Driver(
@@ -260,7 +260,10 @@ class RunningMember:
         self._healing.repairer.heard(member)
 
     def _lost_state(self, damage: CorruptLog) -> bool:
-        """Get the state from the leader, in place of a damaged one; return False if no other member can lead."""
+        """Get the state from the leader, in place of one that is damaged, or lacks an entry that no member has.
+
+        Return False if no other member can lead.
+        """
         voters = self._node_lock.read(lambda node: node.configuration.voters)
         if voters == (self.id,):
             return False

@@ -7,7 +7,8 @@ which is quicker than waking another one.
 
 In a start, and after a snapshot has replaced the log, the state comes from a state document first.
 
-An entry that is damaged on the disk is waited for until it is mended from another member; a stop ends the wait.
+An entry that is damaged on the disk is waited for until it is mended from another member; a stop ends the wait.  If no
+member has it, since the others have compacted it away, the leader's snapshot takes the place of the state here.
 
 A read is confirmed once the leader's index for it is applied here (dissertation §6.4).
 
@@ -41,6 +42,7 @@ APPLY_BYTES_MAX = 1 << 20  # in one batch, which is answered together
 FEW = 2  # entries that are applied faster than a thread wakes
 READ_TIMEOUT_S = 4.0  # then 503, which clients are promised within 5 s
 DIGEST_LAG_MAX = 10_000  # a member that lags by more entries takes no digests, but catches up
+LOST_TRIES = 5  # to read a damaged entry that no member has, before the leader's snapshot is asked for
 MEND_S = 1.0  # between two tries to read a damaged entry that no member has
 DOCUMENT_TIMEOUT_S = 1.0  # a batch takes longer only in a start, or on a machine that is too busy
 
@@ -292,6 +294,7 @@ class Applier:
 
         Raises CorruptLog if the state document, or an entry, is damaged, and no other member is there to have it.
         """
+        tries = 0  # without success, one after the other
         while not self._given_up:
             try:
                 with self._busy:
@@ -303,9 +306,15 @@ class Applier:
                         raise
                     return
                 if self._mended(damage, MEND_S):
+                    tries = 0
                     continue
                 if self._node_lock.read(_is_alone):
                     raise
+                tries += 1
+                if tries % LOST_TRIES == 0 and self._node_lock.read(_is_led_by_another):
+                    self._lost_state(damage)  # the others may have compacted it away: a snapshot has what it did
+                    if self._is_frozen:
+                        return
                 if self._stopping.wait(MEND_S):
                     return
 
@@ -392,6 +401,10 @@ class Applier:
             return None
         done = self._proposals.answered(entry.id)
         return (done, result) if done else None
+
+
+def _is_led_by_another(node: Node) -> bool:
+    return node.leader_id not in (0, node.id)
 
 
 def _is_alone(node: Node) -> bool:

@@ -66,6 +66,11 @@ class Damage:
         with self._lock:
             return [{"File": Path(file).name, "Offset": offset} for file, offset in self._places]
 
+    def has(self, file: str) -> bool:
+        """Return whether a place in this file is known to be damaged."""
+        with self._lock:
+            return any(name == file for name, _ in self._places)
+
     def recheck(self) -> None:
         """Check the places that an earlier process of this directory found; at a start, before any `note`."""
         if self._disk is None:

@@ -71,17 +71,22 @@ class Peers:
         contact: LeaderContact,
         addresses: Addresses,
         mended: Callable[[CorruptLog, float], bool],
+        written: Callable[[CorruptLog, float], bool],
         *,
         election_timeout_ms: float,
         append_bytes_max: int,
     ) -> None:
-        """`mended(damage, timeout_s)` waits until damage is mended; False: it is not, so far."""
+        """`mended(damage, timeout_s)` waits until a read of damaged entries is right; False: it is not, so far.
+
+        `written` waits until they are mended on the disk, from where a snapshot is sent.
+        """
         self._node_lock = node_lock
         self._storage = storage
         self._own = own
         self._contact = contact
         self._addresses = addresses
         self._mended = mended
+        self._written = written
         self._damaged_for: dict[int, tuple[str, int]] = {}  # by member: the damaged place that was not sent last
         self._snapshot_failures: dict[int, str] = {}  # by member: why it refused the snapshot, as last logged
         self._timeout_s = election_timeout_ms / 1000
@@ -210,7 +215,8 @@ class Peers:
 
         Entries that no member in contact has here may be sent by a voter that leads: leadership is handed to one.
         """
-        if self._mended(damage, MEND_S):
+        wait = self._written if isinstance(message, InstallSnapshot) else self._mended
+        if wait(damage, MEND_S):
             return True
         is_known = self._damaged_for.get(message.target) == (damage.file, damage.offset)
         self._damaged_for[message.target] = damage.file, damage.offset

@@ -97,6 +97,10 @@ class Healing:
         """Wait until a read of this damage is right; return False if it is not.  Only for a thread that may wait."""
         return self.repairer.wait(error, timeout_s)
 
+    def written(self, error: CorruptLog, timeout_s: float) -> bool:
+        """Wait until damage is mended on the disk; return False if it is not.  Only for a thread that may wait."""
+        return self.repairer.wait_written(error, timeout_s)
+
     def read(self, read: Callable[[], T], timeout_s: float = WAIT_S, *, elsewhere: bool = False) -> T:
         """Read, and again once the damage is mended that this met.  Only for a thread that may wait.
 
@@ -144,7 +148,9 @@ class Healing:
         except LookupError:  # another one has replaced it
             pass
         except CorruptLog as damage:
-            return bool(damage.indexes)  # entries are mended one by one
+            if damage.indexes:  # the repairer mends them, and then asks again
+                self.repairer.note(damage)
+            return bool(damage.indexes)
         if base is not None and self._damage.forget(base.name):
             logger.warning("%s: the snapshot was damaged, and is whole again", self._storage.data_dir / base.name)
         self.forget_replaced()  # the leader's snapshot may have taken the place of a damaged one

@@ -225,16 +225,31 @@ class Repairer:
             self._lacked.update(dict.fromkeys(lacking, now_s + RETRY_S))
 
     def wait_written(self, error: CorruptLog, timeout_s: float) -> bool:
-        """Note damage and wait until it is mended on the disk, for a read by another process; return as `wait` does."""
+        """Note damage and wait until it is mended on the disk, for a read by another process; return as `wait` does.
+
+        Of damage that no entry describes: until the file is whole again, or replaced.
+        """
         self.note(error)
         wanted = set(error.indexes)
+        if not wanted:
+            return self._wait_forgotten(error.file, timeout_s)
 
         def has(by_file: dict[str, set[int]]) -> bool:
             return any(not wanted.isdisjoint(known) for known in by_file.values())
 
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or not has(self._due), timeout_s)
-            return bool(wanted) and not (self._stopped or has(self._due) or has(self._left))
+            return not (self._stopped or has(self._due) or has(self._left))
+
+    def _wait_forgotten(self, file: str, timeout_s: float) -> bool:
+        deadline_s = self._clock() + timeout_s
+        while is_damaged := self._damage.has(file):
+            left_s = deadline_s - self._clock()
+            if left_s <= 0 or self._stopped:
+                break
+            with self._changed:
+                self._changed.wait(min(BORROW_RETRY_S, left_s))
+        return not is_damaged
 
     def wait_all(self, timeout_s: float) -> bool:
         """Wait until nothing is left to mend; return False if that takes longer, or no member has something."""

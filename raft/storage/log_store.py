@@ -37,7 +37,7 @@ from raft.core.entries import RECORD_BYTES_MAX, entry_of_verified
 from raft.core.raft_messages import Entry, HardState, SnapshotMeta
 from raft.errors import ADVICE, CorruptLog, DiskFailed, DiskFull, InvalidMessage
 from raft.metrics import Histogram
-from raft.storage.disk import Disk, NoRoom
+from raft.storage.disk import NO_DAMAGE, Disk, NoRoom
 from raft.storage.file_names import (
     SnapshotFile,
     checkpoint_index,
@@ -432,24 +432,26 @@ class Storage:
         """Return intact lines of a snapshot from `offset` on: at least one, up to `bytes_max`; b"" at its end.
 
         Any thread.  Raises LookupError: the file was replaced and removed; CorruptLog: the next line is damaged, and
-        damaged data is never sent; OSError.
+        damaged data is never sent (it names all entries that are lost in the file); OSError.
         """
         if offset >= file.bytes:
             return b""
         try:
-            opened = self._disk.open(self._data_dir / file.name)
-        except FileNotFoundError:
-            raise LookupError(f"{file.name} has been replaced") from None
-        try:
-            data = opened.pread(bytes_max, offset)
-            if b"\n" not in data:
-                data = opened.pread(RECORD_BYTES_MAX + 1, offset)  # a line's length is bounded, so this holds one
-                data = data[: data.find(b"\n") + 1]
-        finally:
-            opened.close()
+            with closing(self._disk.open(self._data_dir / file.name)) as opened:
+                data = opened.pread(bytes_max, offset)
+                if b"\n" not in data:
+                    data = opened.pread(RECORD_BYTES_MAX + 1, offset)  # a line's length is bounded, so this holds one
+                    data = data[: data.find(b"\n") + 1]
+        except OSError as error:
+            if error.errno in NO_DAMAGE:
+                raise
+            if isinstance(error, FileNotFoundError) and self._files.base != file:
+                raise LookupError(f"{file.name} has been replaced") from None
+            data = b""  # it is missing, or cannot be read
         stop = max((line.end() for line in intact_lines_in(data)), default=0)
         if not stop:
-            raise CorruptLog(str(self._data_dir / file.name), offset, "the snapshot is damaged", ADVICE)
+            lost = self._sealed_files.lost_in(file.name)
+            raise CorruptLog(str(self._data_dir / file.name), offset, "the snapshot is damaged", ADVICE, lost)
         return data[:stop]
 
     def receive(self, meta_index: int, meta_term: int, bytes_total: int) -> SnapshotReceiver:

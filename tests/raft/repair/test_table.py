@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from raft.backup.writer import write_backup
 from raft.compaction import policy
 from raft.compaction.child_process import damage_met
 from raft.compaction.compactor import compact
@@ -17,10 +18,13 @@ from raft.compaction.failures import RewriteDamaged
 from raft.compaction.policy import Rewrite
 from raft.core import log
 from raft.core.entries import command_of_verified
-from raft.core.raft_messages import AppendEntries, SnapshotMeta
+from raft.core.raft_messages import AppendEntries, InstallSnapshot, SnapshotMeta
+from raft.engine import applier
+from raft.engine.replication import send_snapshot
 from raft.errors import CorruptLog, RaftError
-from raft.rpc.calls import FetchEntries
+from raft.rpc.calls import FetchEntries, SnapshotChunk, SnapshotChunkReply
 from raft.storage.disk import ReadFile, RealDisk
+from raft.storage.segment import intact_lines_in
 from tests.raft.members import DEADLINE_S, Host, Members, founded
 from tests.raft.memory import Memory
 from tests.support.waiting import wait_until
@@ -221,7 +225,55 @@ def restart(scene: Scene, host: Host, indexes: list[int]) -> None:
     read(scene, host, indexes)
 
 
-PLACES = (read, scrub, fetch, replication, compaction, restart)
+def backup(scene: Scene, host: Host, indexes: list[int]) -> None:
+    """The child meets the damage, copies nothing of it, and is started again once the file is written anew."""
+    path = host.path / "backup"
+    go_on(scene)
+
+    def make() -> None:
+        path.unlink(missing_ok=True)
+        write_backup(host._disk, host.path, path, host.member.last_applied, Memory(), program="this one", made_at="now")
+
+    host.member._healing.read(make, DEADLINE_S, elsewhere=True)
+    records = host.member._storage.own_reader.read_many(indexes)
+    assert all(record in path.read_bytes() for record in records)
+
+
+def transfer(scene: Scene, host: Host, indexes: list[int]) -> None:
+    """A snapshot is sent to a member that lacks it: sound lines only, and all of them in the end."""
+    storage = host.member._storage
+    base, received = storage.snapshot, bytearray()
+    assert base is not None
+
+    def ask(chunk: SnapshotChunk) -> SnapshotChunkReply:
+        assert chunk.offset == len(received) or not chunk.lines
+        assert sum(line.end() - line.start() for line in intact_lines_in(chunk.lines)) == len(chunk.lines)
+        received.extend(chunk.lines)
+        return SnapshotChunkReply(len(received))
+
+    message, is_sent = InstallSnapshot(host.id, 9, 1, base.meta), False
+    go_on(scene)
+    while not is_sent:
+        base = storage.snapshot  # where its state was lost, another one takes its place
+        assert base is not None
+        try:
+            received.clear()
+            send_snapshot(storage, host.id, 9, base.meta, ask, lambda: 4 * PAGE_BYTES)
+            is_sent = True
+        except CorruptLog as found:
+            host.member._peers._handle_damage(message, found)
+        except LookupError:  # replaced between the two calls
+            continue
+    assert all(record in received for record in storage.own_reader.read_many(indexes))
+
+
+def go_on(scene: Scene) -> None:
+    """Have an entry applied: a snapshot is made anew of a later state only."""
+    scene.cluster.leader().result_of(TEXT)
+    scene.wait_applied()
+
+
+PLACES = (read, scrub, fetch, replication, compaction, backup, restart)
 
 
 def settled(host: Host) -> None:
@@ -257,7 +309,7 @@ def whole(scene: Scene, host: Host, indexes: list[int]) -> bool:
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-@pytest.mark.parametrize("place", [read, scrub, restart], ids=lambda place: place.__name__)
+@pytest.mark.parametrize("place", [read, scrub, backup, transfer, restart], ids=lambda place: place.__name__)
 def test_what_is_lost_in_a_snapshot_is_mended_where_it_is_read(
     scene: Scene,
     place: Callable[[Scene, Host, list[int]], None],
@@ -290,6 +342,52 @@ def test_a_snapshot_whose_state_is_damaged_is_made_anew_from_the_state_in_memory
     wait_until(lambda: host.member._storage.base_index >= after[-1], DEADLINE_S, "there is another base")
     wait_until(lambda: "made from the state in memory" in caplog.text, DEADLINE_S, "the log says so")
     read(scene, host, indexes)
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("place", [scrub, restart], ids=lambda place: place.__name__)
+def test_a_damaged_checkpoint_is_removed_and_the_state_is_had_without_it(
+    scene: Scene,
+    place: Callable[[Scene, Host, list[int]], None],
+    damage: Callable[[Scene, Host, Path, int], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    indexes = scene.said()
+    host = scene.follower()
+    assert host.member._log_maintenance is not None
+    host.member._log_maintenance.checkpoint()
+    path = max(host.path.glob("checkpoint-*.jsonl"))
+    if place is restart:
+        host.stop()
+        path = max(host.path.glob("checkpoint-*.jsonl"))  # the stop may have made another one
+    damage(scene, host, path, 0)
+    place(scene, host, indexes)
+    settled(host)
+    assert not path.exists() and (damage is missing or f"{path}: the checkpoint was" in caplog.text)
+    read(scene, host, indexes)
+
+
+def test_an_entry_that_the_others_have_compacted_away_is_had_with_the_leaders_snapshot(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(applier, "MEND_S", 0.01)
+    indexes = scene.said()
+    scene.cluster.leader().result_of(b"null")
+    scene.wait_applied()
+    last, host = scene.cluster.leader().member.last_applied, scene.follower()
+    host.stop()
+    path, offset = file_of(host, indexes[2])
+    bit(scene, host, path, offset)
+    for checkpoint in host.path.glob("checkpoint-*"):
+        checkpoint.unlink()
+    for other in scene.cluster.running():
+        assert other.member._log_maintenance is not None
+        other.member._log_maintenance.want(last - 1)
+        wait_until(lambda other=other: other.member._storage.base_index >= last, DEADLINE_S, "compacted")  # type: ignore[misc]
+    host.start()
+    wait_until(lambda: host.member.last_applied >= last, DEADLINE_S, "it has applied all")
+    assert "it serves nobody until it has a new state" in caplog.text
+    settled(host)
 
 
 def test_all_members_hold_the_same_in_the_end(scene: Scene) -> None:
