@@ -70,6 +70,7 @@ class Mended:
     """The result of one file's repair: which entries were mended, and from whom."""
 
     indexes: set[int] = field(default_factory=set)
+    fetched: set[int] = field(default_factory=set)  # a member has them, mended or not
     sources: set[int] = field(default_factory=set)
 
 
@@ -359,7 +360,7 @@ class Repairer:
             for member in self._others.members():
                 if not lacking or self._stopped:
                     break
-                placed = self._mend_from(member, lacking)
+                placed = self._mend_from(member, lacking, mended.fetched)
                 if placed:
                     mended.sources.add(member.id)
                     mended.indexes |= placed
@@ -381,12 +382,13 @@ class Repairer:
             settled |= self._log.in_order(indexes[start : start + _SLICE])
         return [index for index in indexes if index not in settled]
 
-    def _mend_from(self, member: Member, indexes: Sequence[int]) -> set[int]:
-        """Mend what this member has; the entries that were mended."""
+    def _mend_from(self, member: Member, indexes: Sequence[int], fetched: set[int]) -> set[int]:
+        """Mend what this member has, and add that to `fetched`; return the entries that were mended."""
         placed, records, size = set[int](), dict[int, bytes](), 0
         try:
             for entry in self._others.fetch(member, indexes):
                 records[entry.index] = entry.record
+                fetched.add(entry.index)
                 size += len(entry.record)
                 if size >= MEND_BYTES:
                     placed |= self._log.mend(records)
@@ -423,7 +425,10 @@ class Repairer:
                 file, len(mended.indexes), ranges(mended.indexes), sources,
             )  # fmt: skip
             self._logged_left -= mended.indexes
-        if new := left - self._logged_left:
+        if left & mended.fetched:
+            why = "the disk does not give them back, or they are not those that were there"
+            logger.warning("%s: damaged entries could not be written anew; next try in %d s: %s", file, RETRY_S, why)
+        if new := left - self._logged_left - mended.fetched:
             self._logged_left |= new
             logger.error(
                 "%s: entries %s are damaged, and no other member has them; next try in %d s; %s",

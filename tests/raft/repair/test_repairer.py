@@ -153,7 +153,7 @@ def test_members_are_asked_in_turn_each_for_what_those_before_it_lacked() -> Non
     assert log.damaged == set() and log.writes == [[3], [1], [4]]
 
 
-def test_a_record_that_does_not_fit_its_place_is_asked_from_the_next_member() -> None:
+def test_a_record_that_does_not_fit_its_place_is_asked_from_the_next_member(caplog: pytest.LogCaptureFixture) -> None:
     log, others = Log(3), Others(m2=[3], m4=[3])
     log.fits = False
     repairer = Repairer(log, others, Damage())
@@ -161,6 +161,7 @@ def test_a_record_that_does_not_fit_its_place_is_asked_from_the_next_member() ->
     repairer.mend_file(FILE, [3])
     assert [member for member, _ in others.asked] == [2, 4]
     assert repairer.is_damaged() and repairer.mended_count == 0
+    assert "could not be written anew" in caplog.text and "no other member has them" not in caplog.text
 
 
 def test_what_a_second_read_finds_sound_or_gone_is_fetched_from_nobody() -> None:
