@@ -1,12 +1,15 @@
 """A backup of a large chat under load: `python -m tests.cluster.backup_load --messages 1000000`.
 
-Three nodes are filled.  Then posts are sent as fast as they are answered, in stretches: without a backup, with backups
-of a follower one after the other, and so on.  At the end one more backup is made under load, restored on one node, and
-grown to three.  Every message that was acknowledged before that backup began has to be on all three, byte for byte.
+The log of one node is written as a node would write it, restored on one node, and grown to three: that takes a minute
+where posting a million takes ten.  Then posts are sent as fast as they are answered, in stretches: without a backup,
+with backups of a follower one after the other, and so on.  At the end one more backup is made under load, restored on
+one node, and grown to three.  Every message that was acknowledged before that backup began has to be on all three,
+byte for byte.
 """
 
 import argparse
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -17,14 +20,23 @@ from hashlib import sha256
 from pathlib import Path
 from time import monotonic
 
+from chat.commands import Post, encode
+from raft.core.configuration import Configuration, Member
+from raft.core.entries import command_entry, configuration_entry
+from raft.core.raft_messages import Entry, HardState, ProposalId
+from raft.storage.identity import Identity, save
+from raft.storage.log_store import Storage
 from tests.cluster.writers import PAGE
+from tests.raft.disks import UnsyncedDisk
 from tests.support.cluster import COMMAND, READY_S, ROOT, Cluster, NodeProcess, environment
 from tests.support.http_client import HttpClient
 from tests.support.waiting import wait_until
 
 ROOMS = 4
 CONNECTIONS = 64
-FILL_S = 20
+BATCH = 64  # entries of one write of the log: as many as connections post at once
+START = 1_795_428_000_000_000  # of the log's times, in microseconds since 1970
+WORDS = "lorem ipsum dolor sit amet consetetur sadipscing elitr sed diam"
 STRETCH_S = 15.0
 ROUNDS = 2
 SHARE_MIN = 0.9  # of the posts a second, beside a backup
@@ -55,10 +67,9 @@ class _Run:
 
     def run(self) -> int:
         with Cluster(self._directory, 3, command=COMMAND) as cluster:
-            cluster.start_ready()
+            self._fill(cluster)
             leader = cluster.nodes[cluster.wait_leader()]
             follower = cluster.nodes[leader.id % 3 + 1]
-            self._fill(leader)
             term = leader.status()["Term"]
             share = self._measure(leader, follower)
             path, before = self._last_backup(leader, follower)
@@ -71,11 +82,12 @@ class _Run:
         say("good" if is_good else "NOT GOOD")
         return 0 if is_good else 1
 
-    def _fill(self, leader: NodeProcess) -> None:
-        while (held := leader.status()["LastApplied"]) < self._messages:
-            with posting(leader, FILL_S) as posted:
-                pass
-            say(f"filling: {held + posted.answers:,} of {self._messages:,} messages, {posted.per_second:,.0f}/s")
+    def _fill(self, cluster: Cluster) -> None:
+        began, made = monotonic(), self._directory / "made"
+        write_log(made, self._messages)
+        say(f"a log of {self._messages:,} messages was written in {monotonic() - began:.1f} s")
+        self._grow(cluster, made, "filled")
+        shutil.rmtree(made)
 
     def _measure(self, leader: NodeProcess, follower: NodeProcess) -> float:
         """Return the posts a second beside backups as a share of those without."""
@@ -112,22 +124,7 @@ class _Run:
 
     def _restore(self, cluster: Cluster, path: Path, before: dict[str, list[str]]) -> int:
         """Restore on one node, grow to three; return how many pages differ on any of them."""
-        first = cluster.nodes[1]
-        began = monotonic()
-        first.data_dir = self._directory / "restored-1"
-        say(command("restore", str(path), "--data-dir", str(first.data_dir), "--cluster", first.peer_url).strip())
-        say(f"restored in {monotonic() - began:.1f} s")
-        began = monotonic()
-        first.start(*first.flags(f"1={first.peer_url}"))
-        wait_until(lambda: is_ready(first), RESTORE_S, "the restored node serves")
-        say(f"it serves after {monotonic() - began:.1f} s")
-        for id in (2, 3):
-            began, node = monotonic(), cluster.nodes[id]
-            node.data_dir = self._directory / f"restored-{id}"
-            command("member", "add", str(id), node.peer_url, "--data-dir", str(first.data_dir))
-            node.start(*node.flags(f"1={first.peer_url},{id}={node.peer_url}", "--join"))
-            wait_until(lambda id=id: votes(first, id), RESTORE_S, f"node {id} votes")  # type: ignore[misc]
-            say(f"node {id} votes after {monotonic() - began:.1f} s")
+        self._grow(cluster, path, "restored")
         differing = 0
         for node in cluster.nodes.values():
             now = digests(node, {room: len(pages) for room, pages in before.items()})
@@ -136,6 +133,50 @@ class _Run:
             differing += wrong
             say(f"node {node.id}: {pages - wrong} of {pages} pages of {PAGE} messages are the same, byte for byte")
         return differing
+
+    def _grow(self, cluster: Cluster, source: Path, name: str) -> None:
+        """Restore a backup or a directory on one node, and grow to three."""
+        first = cluster.nodes[1]
+        began = monotonic()
+        first.data_dir = self._directory / f"{name}-1"
+        say(command("restore", str(source), "--data-dir", str(first.data_dir), "--cluster", first.peer_url).strip())
+        say(f"restored in {monotonic() - began:.1f} s")
+        began = monotonic()
+        first.start(*first.flags(f"1={first.peer_url}"))
+        wait_until(lambda: is_ready(first), RESTORE_S, "the restored node serves")
+        say(f"it serves after {monotonic() - began:.1f} s")
+        for id in (2, 3):
+            began, node = monotonic(), cluster.nodes[id]
+            node.data_dir = self._directory / f"{name}-{id}"
+            command("member", "add", str(id), node.peer_url, "--data-dir", str(first.data_dir))
+            node.start(*node.flags(f"1={first.peer_url},{id}={node.peer_url}", "--join"))
+            wait_until(lambda id=id: votes(first, id), RESTORE_S, f"node {id} votes")  # type: ignore[misc]
+            say(f"node {id} votes after {monotonic() - began:.1f} s")
+
+
+def write_log(directory: Path, messages: int) -> None:
+    """Write the log of a member alone, with so many messages."""
+    disk = UnsyncedDisk()
+    directory.mkdir(mode=0o700)
+    save(disk, directory, Identity(1, "cd" * 8, 0, "ab" * 8))
+    storage = Storage.open(disk, directory)
+    storage.set_cluster_id("ab" * 8)
+    member = Member(1, "http://127.0.0.1:12379", True, incarnation="cd" * 8)
+    configuration = Configuration({1: member}, frozenset(), "ab" * 8, 1, "")
+    storage.append(HardState(1, 1, 0), [configuration_entry(1, 1, START, configuration.encode())])
+    for first in range(2, messages + 2, BATCH):
+        entries = [posted(index) for index in range(first, min(first + BATCH, messages + 2))]
+        storage.append(HardState(1, 1, first - 1), entries)
+        storage.keep_indexes()
+    storage.append(HardState(1, 1, messages + 1), ())
+    storage.close()
+
+
+def posted(index: int) -> Entry:
+    text = f"{WORDS[index % 16 :]} {index}"
+    post = Post(f"room-{index % ROOMS}", f"user-{index % 97}", text, f"{index * 0x9E3779B97F4A7C15 % (1 << 64):032x}")
+    id = ProposalId(1, 1, index, max(index - BATCH, 0))
+    return command_entry(index, 1, START + 2_000 * index, id, encode(post))
 
 
 def is_ready(node: NodeProcess) -> bool:
