@@ -175,7 +175,7 @@ def write_log(directory: Path, messages: int) -> None:
 def posted(index: int) -> Entry:
     text = f"{WORDS[index % 16 :]} {index}"
     post = Post(f"room-{index % ROOMS}", f"user-{index % 97}", text, f"{index * 0x9E3779B97F4A7C15 % (1 << 64):032x}")
-    id = ProposalId(1, 1, index, max(index - BATCH, 0))
+    id = ProposalId(1, 1, index, BATCH)
     return command_entry(index, 1, START + 2_000 * index, id, encode(post))
 
 

@@ -1,6 +1,7 @@
 """Pages of a room, and a reader's JSON cut from the log."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from chat.commands import Post, encode
 from chat.state.post_json import render_post, timestamp
-from chat.state.room import PageRequest, Room
+from chat.state.room import SHORT_MAX, PageRequest, Room, copies
 from raft.core.raft_messages import Command
 from tests.chat.test_commands import POSTS
 
@@ -100,3 +101,39 @@ def test_posts_are_located_between_two_log_indexes() -> None:
     assert [(each.log_index, each.id) for each in room.located(3, 8, 10)] == [(5, 2), (8, 3)]
     assert [(each.log_index, each.id) for each in room.located(0, 99, 1)] == [(3, 1)]
     assert room.located(13, 99, 10) == []
+
+
+def grown(name: str, posts: int) -> Room:
+    room = Room(name)
+    for number in range(1, posts + 1):
+        room.append(number, 10 * number, 100)
+    return room
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda room: room.append(900, 9000, 100),
+        lambda room: room.append(SHORT_MAX + 5, 9000, 100),  # in a wider array from now on
+        lambda room: room.retain(3),
+        lambda room: (room.retain(3), room.append(900, 9000, 100), room.append(901, 9000, 100)),
+        lambda room: room.expire(39),
+        lambda room: room.delete(901),
+    ],
+)
+def test_a_copy_is_of_its_moment_whatever_happens_to_the_room_before_it_is_asked_for(
+    change: Callable[[Room], object],
+) -> None:
+    rooms = [grown("a", 40), grown("b", 5), grown("c", 40)]
+    rooms[2].retain(30)  # some are gone, and their places are still there
+    taken = copies(rooms)
+    facts = [one[0] for one in copies(rooms)]
+    for room in rooms:
+        change(room)
+    found = list(taken)
+    assert [one[0] for one in found] == facts
+    assert [indexes[start:end].tolist() for _, indexes, start, end in found] == [
+        [*range(1, 41)],
+        [1, 2, 3, 4, 5],
+        [*range(11, 41)],
+    ]
