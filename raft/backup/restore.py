@@ -24,7 +24,7 @@ from raft.core.raft_messages import HardState, SnapshotMeta
 from raft.engine.state_machine import Replicated, StateMachine
 from raft.errors import CorruptLog, InvalidMessage, StartRefused
 from raft.storage.disk import Disk, RealDisk
-from raft.storage.file_names import segment_name, snapshot_name
+from raft.storage.file_names import is_temporary, is_temporary_index, segment_name, snapshot_name
 from raft.storage.identity import GENERATION_BYTES, INCARNATION_BYTES, LOCK_NAME, Identity, lock_directory, save
 from raft.storage.index_file import OWNER, Indexes
 from raft.storage.positions import Sparse
@@ -153,21 +153,30 @@ def _check_empty(target: Path, but: set[str]) -> None:
         raise RestoreRefused(f"{target} is not empty. Name a directory that is new or empty with --data-dir.")
 
 
+def _unfinished(target: Path) -> set[str]:
+    """Return what a restore that was killed has left, and what is no file of a log yet: its lock is free by then."""
+    names = os.listdir(target) if target.is_dir() else []
+    return {name for name in names if name == LOCK_NAME or is_temporary(name) or is_temporary_index(name)}
+
+
 @contextmanager
 def _new_directory(target: Path) -> Iterator[Disk]:
     """Hold an empty directory, and remove what was made there if the block fails.  Raises RestoreRefused, OSError."""
     disk = RealDisk()
     existed = target.is_dir()
-    _check_empty(target, _IGNORED)
+    unfinished = _unfinished(target)
+    _check_empty(target, _IGNORED | unfinished)
     try:
         lock = lock_directory(disk, target)
     except StartRefused as refused:
         raise RestoreRefused(str(refused)) from None
     try:
-        _check_empty(target, _IGNORED | {LOCK_NAME})  # another restore may have ended since
+        _check_empty(target, _IGNORED | unfinished | {LOCK_NAME})  # another restore may have ended since
     except RestoreRefused:
         lock.close()
         raise
+    for name in unfinished - {LOCK_NAME}:
+        disk.remove(target / name)
     try:
         yield disk
     except BaseException:

@@ -18,12 +18,21 @@ from raft.engine.state_machine import StateMachine
 from raft.errors import CorruptLog, InvalidMessage, StartRefused
 from raft.storage.file_check import CHECKPOINT, CheckedFile, check_files
 from raft.storage.file_names import checkpoint_index, counted_from, sequence_of, snapshot_index
-from raft.storage.identity import FORMAT, LOCK_NAME, Identity, load, refuse_copy, refuse_if_others_may_write
+from raft.storage.identity import (
+    FORMAT,
+    IDENTITY_NAME,
+    LOCK_NAME,
+    Identity,
+    load,
+    refuse_copy,
+    refuse_if_others_may_write,
+)
 from raft.storage.recovery import RecoveredLog, recover
 
 READER = "doctor"  # the word of this reader beside any other
 TRIES_MAX = 3  # of a directory that changes: a compaction replaces files once in minutes
 Facts = dict[str, object]
+_IN_ANY_DIRECTORY = {LOCK_NAME, "lost+found"}  # a start that was refused leaves the first one
 
 
 def examine(data_dir: Path, level: int, new_machine: Callable[[], StateMachine]) -> tuple[Facts, StateMachine]:
@@ -66,14 +75,15 @@ class _Examination:
             refuse_if_others_may_write(self._disk, self._data_dir)
             identity = load(self._disk, self._data_dir)
             if identity is None:
-                return ""
+                names = set(self._disk.list(self._data_dir)) - _IN_ANY_DIRECTORY
+                return f"{self._data_dir} is not a data directory: it has no {IDENTITY_NAME}" if names else ""
             facts |= _of_identity(identity)
             must_exist = bool(identity.founders or identity.cluster_id)
             log = recover(self._disk, self._data_dir, identity.cluster_id, must_exist, None, beside=READER)
             facts |= _of_log(log)
             base = log.files.base.meta if log.files.base else None
             members = stored_membership(self._data_dir, self._level, identity, base, log.configurations)
-            facts |= _of_members(members)
+            facts |= {**_of_members(members), "Generation": identity.generation or members.generation}
             self._restore(log, facts, members)
             refuse_copy(self._disk, self._data_dir, identity, alone=members.voters == (identity.id,))
         except CorruptLog as damage:

@@ -1,5 +1,6 @@
 """Faults of how damaged entries are mended from other members."""
 
+from raft.compaction.policy import LogMaintenance
 from raft.core.node import Node
 from raft.engine.applier import Applier
 from raft.repair import fetching
@@ -92,6 +93,24 @@ REPAIRS = (
         "found[:2] != (file, offset)",
         "False",
         test="raft/storage/test_reader.py::test_a_borrowed_record_counts_for_no_entry_that_has_replaced_it[True]",
+    ),
+    mutant(
+        "snapshot-of-a-wrong-state-stays",
+        "A compaction that ends after its node was set aside leaves its snapshot, which a start takes for the base.",
+        "raft/compaction/policy.py: no document is made of a state that is wrong",
+        LogMaintenance.compact,
+        "self._storage.discard_snapshot(meta)",
+        "pass",
+        test="raft/compaction/test_policy.py::test_a_snapshot_of_a_state_that_is_found_wrong_meanwhile_is_removed",
+    ),
+    mutant(
+        "backup-believes-what-was-borrowed",
+        "A backup begins again before the file that its child reads is written anew.",
+        "raft/repair/repairer.py: `elsewhere`: another process reads the files",
+        Repairer.read,
+        "self.wait_written if elsewhere else self.wait",
+        "self.wait",
+        test="raft/repair/test_repairer.py::test_a_read_by_another_process_waits_until_the_file_is_written_anew",
     ),
     mutant(
         "older-snapshot-taken-for-a-lost-one",

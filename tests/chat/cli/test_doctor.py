@@ -415,6 +415,14 @@ def test_a_log_without_an_identity_and_an_empty_directory_are_told_apart(directo
     assert lines[-2:] == ["A start would begin.", "All is sound."]
 
 
+def test_a_directory_of_something_else_is_not_called_sound(tmp_path: Path, doctor: Doctor) -> None:
+    (tmp_path / "LOCK").touch()
+    assert doctor.facts(tmp_path, 0)["Sound"], "a start that was refused leaves that much"
+    (tmp_path / "passwd").touch()
+    refusal = doctor.facts(tmp_path, 1)["Refusal"]
+    assert refusal == f"{tmp_path} is not a data directory: it has no identity.json"
+
+
 def test_a_directory_that_is_not_there_is_an_error_in_a_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,16 @@ def test_a_directory_that_is_not_empty_is_never_restored_into(tmp_path: Path) ->
     with pytest.raises(RestoreRefused, match="is not empty"):
         restore_backup(backup, tmp_path / "new", 2, URL, LEVEL, Words)
     assert os.listdir(tmp_path / "new") == ["mine"]
+
+
+def test_what_a_killed_restore_has_left_does_not_block_the_next_one_while_its_lock_is_free(tmp_path: Path) -> None:
+    backup, new = backup_of(tmp_path), make(tmp_path / "new")
+    for name in ("LOCK", "snapshot-000000000000009.jsonl.owner.tmp", "snapshot-000000000000009.idx.owner.tmp"):
+        (new / name).touch()
+    with closing(lock_directory(RealDisk(), new)), pytest.raises(RestoreRefused, match="in use by another process"):
+        restore_backup(backup, new, 2, URL, LEVEL, Words)
+    restore_backup(backup, new, 2, URL, LEVEL, Words)
+    assert not [name for name in os.listdir(new) if name.endswith(".tmp")]
 
 
 def test_what_another_restore_has_just_made_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ member; then it reads there.  In the end no damage is known to that member, and 
 
 import errno
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,12 @@ from raft.compaction.compactor import compact
 from raft.compaction.failures import RewriteDamaged
 from raft.compaction.policy import Rewrite
 from raft.core import log
-from raft.core.entries import command_of_verified
-from raft.core.raft_messages import AppendEntries, InstallSnapshot, SnapshotMeta
+from raft.core.entries import command_entry, command_of_verified
+from raft.core.raft_messages import AppendEntries, Entry, InstallSnapshot, ProposalId, SnapshotMeta
 from raft.engine import applier
 from raft.engine.replication import send_snapshot
 from raft.errors import CorruptLog, RaftError
-from raft.rpc.calls import FetchEntries, SnapshotChunk, SnapshotChunkReply
+from raft.rpc.calls import FetchedEntries, FetchEntries, SnapshotChunk, SnapshotChunkReply
 from raft.storage.disk import ReadFile, RealDisk
 from raft.storage.segment import intact_lines_in
 from tests.raft.members import DEADLINE_S, Host, Members, founded
@@ -365,6 +366,40 @@ def test_a_damaged_checkpoint_is_removed_and_the_state_is_had_without_it(
     settled(host)
     assert not path.exists() and (damage is missing or f"{path}: the checkpoint was" in caplog.text)
     read(scene, host, indexes)
+
+
+def other_term(entry: Entry) -> Entry:
+    made = command_entry(entry.index, entry.term + 1, entry.time, entry.id or ProposalId(1, 1, 1, 0), entry.body)
+    return made if len(made.record) == len(entry.record) else entry._replace(record=b"")
+
+
+LIES: dict[str, Callable[[FetchedEntries], FetchedEntries]] = {
+    "nothing": lambda answer: replace(answer, entries=()),
+    "another term": lambda answer: replace(answer, entries=tuple(map(other_term, answer.entries))),
+    "records that are cut": lambda answer: replace(
+        answer, entries=tuple(one._replace(record=one.record[:-9]) for one in answer.entries)
+    ),
+    "the first one only": lambda answer: replace(answer, entries=answer.entries[:1]),
+    "bytes of another kind": lambda answer: replace(
+        answer, entries=tuple(one._replace(record=bytes(len(one.record))) for one in answer.entries)
+    ),
+    "an error": lambda answer: 1 // 0,  # type: ignore[dict-item, return-value]
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_an_answer_that_is_not_right_is_not_believed_and_the_next_member_is_asked(
+    scene: Scene, lie: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    indexes = scene.said()
+    host = scene.follower()
+    liar = scene.cluster.leader()  # asked first
+    answer = liar.member._healing.answer
+    monkeypatch.setattr(liar.member._healing, "answer", lambda call: LIES[lie](answer(call)))
+    missing(scene, host, *file_of(host, indexes[2]))
+    read(scene, host, indexes)
+    settled(host)
+    wait_until(lambda: whole(scene, host, indexes), DEADLINE_S, "the records are on the disk again")
 
 
 def test_an_entry_that_the_others_have_compacted_away_is_had_with_the_leaders_snapshot(
