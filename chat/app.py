@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any, cast
 
 from chat.api.openapi import describe
+from chat.api.page_files import page
 from chat.api.reads import Reads
 from chat.api.request import Request, Services, Streams
 from chat.api.response import Deferred, Detached, Environ, Read, Response, response_of
@@ -134,7 +135,7 @@ def create_app(
     `rendered`: a cache that the websockets use too.  `is_draining()`: the node is stopping, and not ready.
     `metrics` are shown by `/metrics`, and count the requests of this application.
     """
-    static_files.all_files()  # read before the first request, and before somebody replaces the file that they are in
+    page()  # made before the first request, and before somebody replaces the file that they are in
     authenticator = authenticator or Authenticator(replica, state)
     table = RouteTable(ROUTES, RESERVED)
     services = Services(

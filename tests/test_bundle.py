@@ -23,7 +23,7 @@ from types import CodeType
 import pytest
 
 import raft_chat
-from chat.api.routes.static_files import all_files
+from chat.api.page_files import all_files, page
 from chat.cli.offline import bundle
 from chat.cli.offline.bare_source import bare
 from raft.storage.file_names import snapshot_name
@@ -193,7 +193,7 @@ def test_comments_and_docstrings_are_taken_out_of_a_source(source: bytes, expect
 def check_page(node: NodeProcess) -> None:
     """The node serves its page and all files that belong to it."""
     with HttpClient(node.port) as client:
-        assert client.request("GET", "/").body == all_files()["index.html"].body
+        assert client.request("GET", "/").body == page().index.body
         served = {path: client.request("GET", f"/static/{path}").body for path in all_files()}
     assert served == {path: file.body for path, file in all_files().items()}
 

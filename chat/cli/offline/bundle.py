@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 from zipimport import zipimporter
 
-from chat.api.routes import static_files
+from chat.api import page_files
 from chat.cli.node_client import CommandFailed, sub_parser
 from chat.cli.offline.bare_source import bare
 from chat.cli.option_table import OptionRefused
@@ -85,9 +85,9 @@ def _content() -> Iterator[tuple[str, bytes]]:
             yield from _sources(files(package), f"{package}/")
         except ModuleNotFoundError:
             raise CommandFailed(f"The package {package} is not installed here. Install it: pip install .") from None
-    page = static_files.PACKAGE
+    page = page_files.PACKAGE
     yield f"{page}/__init__.py", bare((files(page) / "__init__.py").read_bytes())
-    for path, file in static_files.all_files().items():
+    for path, file in page_files.all_files().items():
         yield f"{page}/{path}", file.body
     yield from _own_metadata()
     for package in DEPENDENCIES:

@@ -1,16 +1,19 @@
 """The page and its files."""
 
+import gzip
+import re
 from importlib.resources import files
 
 import pytest
 
+from chat.api.page_files import page
+from chat.api.routes.static_files import FETCHED_AHEAD
 from tests.chat.chat_client import ChatClient
 
 
 def test_the_page_is_served_under_a_strict_policy() -> None:
     answer = ChatClient().get("/")
     assert answer.status_code == 200
-    assert answer.data == files("static").joinpath("index.html").read_bytes()
     assert answer.content_type == "text/html; charset=utf-8"
     assert answer.headers["Referrer-Policy"] == "no-referrer"
     policy = dict(part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";"))
@@ -60,7 +63,7 @@ def test_the_pages_own_websocket_is_where_the_client_asked(host: str, own: list[
 def test_files_are_served_with_their_types() -> None:
     chat = ChatClient()
     answer = chat.get("/static/index.html")
-    assert answer.data == chat.get("/").data
+    assert answer.data == files("static").joinpath("index.html").read_bytes()
     script = chat.get("/static/js/main.js")
     assert script.content_type == "text/javascript; charset=utf-8"
     assert script.data == files("static").joinpath("js", "main.js").read_bytes()
@@ -86,3 +89,70 @@ def test_a_file_that_the_browser_has_is_not_sent_again() -> None:
         assert answer.headers["ETag"] == etag
         assert "Content-Security-Policy" in answer.headers
     assert chat.get("/", HTTP_IF_NONE_MATCH='"other"').status_code == 200
+
+
+def test_the_page_names_one_script_and_one_style_sheet_that_may_be_kept_for_ever() -> None:
+    chat = ChatClient()
+    text = chat.get("/").get_data(as_text=True)
+    named = re.findall(r'(?:href|src)="(static/[^"]+)"', text)
+    assert {path.partition(page().version)[2] for path in named} >= {"/js/main.js", "/css/page.css", "/icon.svg"}
+    assert len([path for path in named if path.endswith((".js", ".css"))]) == 2
+    for path in named:
+        answer = chat.get(f"/{path}")
+        assert answer.status_code == 200, path
+        assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert (
+        chat.get("/").headers["Cache-Control"] == chat.get("/static/js/main.js").headers["Cache-Control"] == "no-cache"
+    )
+
+
+def test_the_style_sheets_are_joined_in_the_order_of_the_document() -> None:
+    source = files("static").joinpath("index.html").read_text()
+    paths = re.findall(r'<link rel="stylesheet" href="static/([^"]+)">', source)
+    joined = "\n".join(files("static").joinpath(path).read_text() for path in paths)
+    assert ChatClient().get(f"/static/{page().version}/css/page.css").get_data(as_text=True) == joined
+
+
+@pytest.mark.parametrize(
+    ("accepted", "is_packed"),
+    [
+        ("gzip", True), ("gzip, deflate, br", True), ("br;q=1, GZIP;q=0.5", True), ("*", True), ("gzip;q=1.0", True),
+        ("", False), ("identity", False), ("gzip;q=0", False), ("gzip;q=0.000, br", False), ("x-gzip-not", False),
+    ],
+)  # fmt: skip
+def test_a_file_is_compressed_for_who_takes_that(accepted: str, is_packed: bool) -> None:
+    chat = ChatClient()
+    path = f"/static/{page().version}/js/main.js"
+    plain, answer = chat.get(path), chat.get(path, HTTP_ACCEPT_ENCODING=accepted)
+    assert answer.headers.get("Content-Encoding") == ("gzip" if is_packed else None)
+    assert (gzip.decompress(answer.data) if is_packed else answer.data) == plain.data
+    assert answer.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
+    assert (answer.headers["ETag"] == plain.headers["ETag"]) is not is_packed
+    again = chat.get(path, HTTP_ACCEPT_ENCODING=accepted, HTTP_IF_NONE_MATCH=answer.headers["ETag"])
+    assert again.status_code == 304
+
+
+def test_a_page_of_another_version_gets_this_script_under_its_own_address_and_keeps_nothing() -> None:
+    """Else the script would run twice: once under the address of the other version, once under its own."""
+    chat = ChatClient()
+    script = chat.get("/static/0123456789abcdef/js/main.js")
+    assert script.get_data(as_text=True) == f'import "../../{page().version}/js/main.js";\n'
+    style = chat.get("/static/0123456789abcdef/css/page.css")
+    assert (style.status_code, style.headers["Location"]) == (302, f"/static/{page().version}/css/page.css")
+    assert script.headers["Cache-Control"] == style.headers["Cache-Control"] == "no-store"
+    assert chat.get("/static/0123456789abcdef/icon.svg").status_code == 404
+
+
+def test_the_first_requests_of_the_page_are_fetched_beside_its_script() -> None:
+    ahead = ChatClient().get("/").headers["Link"]
+    scripts = ChatClient().get(f"/static/{page().version}/js/main.js").get_data(as_text=True)
+    for address in FETCHED_AHEAD:
+        assert f"<{address}>; rel=preload; as=fetch; crossorigin=anonymous" in ahead
+        assert f'"{address}"' in scripts
+
+
+def test_the_first_visit_needs_60_kib_at_most() -> None:
+    ours = page()
+    sizes = [len(file.packed) for file in (ours.index, ours.files["js/main.js"], ours.files["css/page.css"])]
+    assert all(sizes)
+    assert sum(sizes) <= 60 * 1024
