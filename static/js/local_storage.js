@@ -19,12 +19,14 @@ export function readItem(key) {
 /**
  * @param {string} key
  * @param {string} value
+ * @returns {boolean} false where there is no space, or where the browser refuses it
  */
 export function writeItem(key, value) {
   try {
     localStorage.setItem(PREFIX + key, value);
+    return true;
   } catch {
-    // Full or refused.
+    return false;
   }
 }
 

@@ -4,7 +4,6 @@
 import { Auth } from "./auth.js";
 import { readMessageId, readRoom, roomLink } from "./links.js";
 import { readItem, writeItem } from "./local_storage.js";
-import { RETURNED } from "./room_notices.js";
 import { Session } from "./session.js";
 import { Store } from "./store/store.js";
 import { AccountView } from "./views/accounts/account.js";
@@ -37,9 +36,9 @@ const session = new Session(store, {
   },
   onRoomDeleted: (room) => announcer.announceDeletion(room),
   onRoomRenamed: (room) => location.replace(roomLink(room)),
-  onTextReturned: (text) => {
+  onTextReturned: (text, reason) => {
     composer.returnText(text);
-    announcer.announce(RETURNED);
+    if (reason !== "") announcer.announce(reason);
   },
   onNotice: notice,
   onSignedOut: () => void auth.recheck(),

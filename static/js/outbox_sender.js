@@ -7,7 +7,7 @@
 //   whichever comes first.
 // - A message that got neither Ack nor Error is sent again: its ClientId makes that harmless.
 
-import { NOT_OPEN } from "./room_notices.js";
+import { NOT_OPEN, RETURNED } from "./room_notices.js";
 
 /** @typedef {import("./store/store.js").Store} Store */
 /** @typedef {import("./types.js").ErrorFrame} ErrorFrame */
@@ -23,7 +23,8 @@ export class OutboxSender {
   /**
    * @param {Store} store
    * @param {import("./server/socket.js").ChatSocket} socket
-   * @param {(text: string) => void} onTextReturned  called with what could not be sent to the room in view
+   * @param {(text: string, reason: string) => void} onTextReturned  called with what could not be sent to the room in
+   *   view, and with what its author takes back
    */
   constructor(store, socket, onTextReturned) {
     this.store = store;
@@ -50,6 +51,15 @@ export class OutboxSender {
   sendAgain(pending) {
     this.outbox.release(pending);
     this.sendWaiting();
+  }
+
+  /**
+   * Put a message back into the field, to be changed there.
+   * @param {PendingPost} pending  a refused message of the room in view
+   */
+  edit(pending) {
+    this.outbox.remove(pending.ClientId);
+    this.onTextReturned(pending.Message, "");
   }
 
   /** @param {PendingPost} pending  a refused message */
@@ -102,7 +112,7 @@ export class OutboxSender {
     if (room !== this.store.rooms.current) return this.outbox.refuse(clientId, NOT_OPEN);
     const waiting = this.outbox.inRoom(room).filter(({ Refusal }) => Refusal === undefined);
     for (const { ClientId } of waiting) this.outbox.remove(ClientId);
-    this.onTextReturned(waiting.map(({ Message }) => Message).join("\n"));
+    this.onTextReturned(waiting.map(({ Message }) => Message).join("\n"), RETURNED);
   }
 
   /** @param {string} clientId */
@@ -118,7 +128,7 @@ export class OutboxSender {
    */
   confirmAll(posts) {
     const users = new Map(posts.map((post) => [post.ClientId, post.User]));
-    const confirmed = this.outbox.posts.filter((pending) => users.get(pending.ClientId) === pending.User);
+    const confirmed = this.outbox.own.filter((pending) => users.get(pending.ClientId) === pending.User);
     for (const { ClientId } of confirmed) this.confirm(ClientId);
     if (confirmed.length > 0) this.sendWaiting();
     return confirmed.length > 0;

@@ -25,7 +25,8 @@ import { MESSAGES } from "./strings.js";
  * @property {(room: string, post: Post) => void} onPost  a message of somebody else came live
  * @property {(room: string) => void} onRoomDeleted
  * @property {(room: string) => void} onRoomRenamed  the room in view has this name now
- * @property {(text: string) => void} onTextReturned  this text could not be sent to the room in view
+ * @property {(text: string, reason: string) => void} onTextReturned  a text of the room in view was not sent; reason: "" if
+ *   the user takes it back
  * @property {(text: string) => void} onNotice  something happened that the user should know
  * @property {() => void} onSignedOut
  */
@@ -67,7 +68,13 @@ export class Session {
 
   start() {
     this.socket.connect();
+    void this.loadOutbox();
     void this.loadRoomList();
+  }
+
+  async loadOutbox() {
+    await this.store.outbox.load();
+    this.sender.sendWaiting();
   }
 
   // What the user does.
@@ -167,7 +174,7 @@ export class Session {
     if (!resumed || this.rooms.loaded === "failed") void this.loadRoomList();
     for (const room of this.rooms.byName.values()) this.updateRoom(room, resumed);
     this.readMarks.send();
-    this.sender.sendWaiting();
+    void this.loadOutbox(); // also what a tab that was closed has left
   }
 
   /**

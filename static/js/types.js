@@ -27,6 +27,8 @@
  * @property {string} Message
  * @property {number} [ReplyTo]
  * @property {number} QueuedAt  milliseconds since 1970, strictly rising within one page: the order of sending
+ * @property {number} [ReleasedAt]  milliseconds since 1970 when its author had it sent again after a refusal
+ * @property {boolean} [NotKept]  the browser could not store it: closing the page loses it
  * @property {string} [Refusal]  why the server refused it; then the page sends it again only when asked to
  */
 

@@ -84,6 +84,11 @@ def new_context(browser: Browser, user: str = "", *, believes_all: bool = False)
     context = browser.new_context(
         locale="en-GB", viewport={"width": 1100, "height": 700}, ignore_https_errors=believes_all
     )
+    return prepare(context, user)
+
+
+def prepare(context: BrowserContext, user: str = "") -> BrowserContext:
+    """Make a context one of somebody who chose this name on the page before."""
     context.set_default_timeout(DEADLINE_MS)
     context.add_init_script(WATCH_POLICY)
     context.add_init_script(SOON)
@@ -115,3 +120,19 @@ def stored(cluster: Cluster, room: str, node: int = 1) -> list[tuple[str, str]]:
     """What the server has: (User, Message) of the newest thousand."""
     posts = cluster.request(node, "GET", f"/rooms/{room}?limit=1000").json()
     return [(post["User"], post["Message"]) for post in posts]
+
+
+def kept_messages(page: Page) -> list[str]:
+    """The texts that the browser keeps until they are sent, in the order of writing."""
+    asked = """
+        new Promise((resolve) => {
+          indexedDB.open("raft-chat").onsuccess = ({ target: { result: database } }) => {
+            database.transaction("outbox").objectStore("outbox").getAll().onsuccess = (event) => {
+              database.close();
+              resolve(event.target.result.sort((a, b) => a.QueuedAt - b.QueuedAt).map((row) => row.Message));
+            };
+          };
+        })
+    """
+    kept: list[str] = page.evaluate(asked)
+    return kept

@@ -6,7 +6,16 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.cluster.older_copy import take_copy
-from tests.page.reader import Reader, Wire, expect_messages, say, stored, wait_connected, wait_disconnected
+from tests.page.reader import (
+    Reader,
+    Wire,
+    expect_messages,
+    kept_messages,
+    say,
+    stored,
+    wait_connected,
+    wait_disconnected,
+)
 from tests.support.cluster import Cluster
 
 
@@ -54,7 +63,7 @@ def test_what_was_written_offline_survives_the_window(cluster: Cluster, reader_o
     page = reader_of_outage.open("/#/rooms/general")
     expect_messages(page, "remember me")
     assert stored(cluster, "general") == [("ann", "remember me")]
-    assert page.evaluate("Object.keys(localStorage).filter(key => key.includes('outbox'))") == []
+    assert kept_messages(page) == []
 
 
 @pytest.mark.parametrize("cluster", [3], indirect=True)

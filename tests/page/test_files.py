@@ -85,6 +85,7 @@ def test_all_style_sheets_and_scripts_agree_on_the_width_of_a_phone() -> None:
 LAYERS = (
     ("local_storage", "mentions", "room_notices", "strings", "text", "validation"),
     ("emoji_data", "links"),
+    ("database",),
     ("server", "store"),
     ("auth", "message_actions", "outbox_sender", "read_marks", "room_loader"),
     ("session",),

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.cluster.people import FLAGS, PASSWORD, QUICK_PASSWORDS, People, wait_login
 from tests.page.conftest import OUTAGE
-from tests.page.reader import Reader, expect_messages, new_context, say, wait_connected
+from tests.page.reader import Reader, expect_messages, kept_messages, new_context, say, wait_connected
 from tests.support.cluster import Cluster
 
 # A stranger is told so with 401, and who could not come in with 403 or 409; the console counts those as errors.
@@ -219,7 +219,7 @@ def test_a_message_to_a_room_that_became_private_goes_back_into_the_box(browser:
     expect(page.locator(".post")).to_have_count(0)
     say(page, "for your eyes only, again")
     expect(page.locator("#message")).to_have_value("for your eyes only, again")
-    assert page.evaluate("Object.keys(localStorage).filter(key => key.includes('outbox'))") == []
+    assert kept_messages(page) == []
     assert people.request("bob", 1, "PUT", "/rooms/plans").status == 201  # a new room of that name
     page.press("#message", "Enter")
     expect_messages(page, "for your eyes only, again")

@@ -1,37 +1,57 @@
 // @ts-check
-// Messages that the server has not confirmed, kept in localStorage until it has: a reload loses nothing.
+// Messages that the server has not confirmed, kept in the browser until it has: a reload or a crash loses nothing.
 //
-// Each message has a key of its own, so that two tabs never overwrite each other's.  Both may send the same message:
-// on the server the second (User, ClientId) changes nothing.
+// The rules it keeps:
+// - Nothing may be sent before the messages of earlier visits are loaded: they come first.
+// - Several tabs may send the same message: on the server the second (User, ClientId) changes nothing.
+// - With sign-in, a user sees and sends their own messages only.
 
-import { listKeys, readItem, removeItem, watchRemovals, writeItem } from "../local_storage.js";
+import { OutboxStorage } from "./outbox_storage.js";
 
 /** @typedef {import("../types.js").PendingPost} PendingPost */
 
-const PREFIX = "outbox.";
 /** The server remembers a ClientId for 24 h.  An older message could appear twice, so its author decides. */
 const AGE_MAX_MS = 23 * 60 * 60 * 1000;
 const TOO_OLD = "It is a day old. Before you send it again, check that it is not in the room.";
 
 export class Outbox {
-  constructor() {
+  /**
+   * @param {() => void} changed
+   * @param {() => string | null} owner  the signed-in user; null where nobody signs in
+   */
+  constructor(changed, owner) {
+    this.changed = changed;
+    this.owner = owner;
     /** @type {PendingPost[]} in order of writing */
-    this.posts = readAll();
-    watchRemovals((key) => this.drop(key));
+    this.posts = [];
+    this.isLoaded = false;
+    /** @type {Set<string>} the ClientIds of messages that were removed: they must not come back from the storage */
+    this.removed = new Set();
+    this.storage = new OutboxStorage((clientId) => this.drop(clientId));
+  }
+
+  /** Read the messages of earlier visits, and of tabs that were closed. */
+  async load() {
+    const known = new Set([...this.removed, ...this.posts.map(({ ClientId }) => ClientId)]);
+    const kept = await this.storage.readAll();
+    const more = kept.filter(({ ClientId }) => !known.has(ClientId) && !this.removed.has(ClientId));
+    this.posts = [...this.posts, ...more].sort((a, b) => a.QueuedAt - b.QueuedAt);
+    this.isLoaded = true;
+    this.changed();
   }
 
   /**
    * @param {string} RoomName
    * @param {string} User
    * @param {string} Message
-   * @param {{ReplyTo?: number}} [more]
+   * @param {Partial<PendingPost>} [more]
    */
   add(RoomName, User, Message, more = {}) {
     const last = this.posts.at(-1)?.QueuedAt ?? 0;
     const QueuedAt = Math.max(Date.now(), last + 1);
-    const pending = { ClientId: makeClientId(), RoomName, User, Message, QueuedAt, ...more };
+    const pending = { ...more, ClientId: makeClientId(), RoomName, User, Message, QueuedAt };
     this.posts.push(pending);
-    write(pending);
+    void this.write(pending);
   }
 
   /**
@@ -44,8 +64,9 @@ export class Outbox {
 
   /** @param {string} clientId */
   remove(clientId) {
-    this.drop(PREFIX + clientId);
-    removeItem(PREFIX + clientId);
+    if (this.find(clientId) === undefined) return;
+    this.drop(clientId);
+    void this.storage.remove(clientId);
   }
 
   /**
@@ -57,7 +78,7 @@ export class Outbox {
     const pending = this.find(clientId);
     if (pending === undefined) return;
     pending.Refusal = reason;
-    write(pending);
+    void this.write(pending);
   }
 
   /**
@@ -66,7 +87,19 @@ export class Outbox {
    */
   release(pending) {
     delete pending.Refusal;
-    write(pending);
+    pending.ReleasedAt = Date.now();
+    void this.write(pending);
+  }
+
+  /**
+   * Keep a message.  Where the browser keeps nothing, the message says so.
+   * @param {PendingPost} pending
+   */
+  async write(pending) {
+    const isKept = await this.storage.write(pending);
+    if (this.removed.has(pending.ClientId)) return;
+    if (pending.NotKept !== !isKept) this.changed();
+    pending.NotKept = !isKept;
   }
 
   /**
@@ -74,7 +107,13 @@ export class Outbox {
    * @returns {PendingPost[]}
    */
   inRoom(room) {
-    return this.posts.filter((pending) => pending.RoomName === room);
+    return this.own.filter((pending) => pending.RoomName === room);
+  }
+
+  /** @returns {PendingPost[]} */
+  get own() {
+    const owner = this.owner();
+    return owner === null ? this.posts : this.posts.filter(({ User }) => User === owner);
   }
 
   /**
@@ -84,50 +123,31 @@ export class Outbox {
   heads() {
     /** @type {Map<string, PendingPost>} */
     const heads = new Map();
-    for (const pending of this.posts) {
-      if (pending.Refusal === undefined && !heads.has(pending.RoomName)) heads.set(pending.RoomName, pending);
+    if (!this.isLoaded) return [];
+    for (const pending of this.own) {
+      if (isOld(pending)) this.refuse(pending.ClientId, TOO_OLD);
+      else if (pending.Refusal === undefined && !heads.has(pending.RoomName)) heads.set(pending.RoomName, pending);
     }
     return [...heads.values()];
   }
 
   /**
-   * Forget a message whose key is gone: another tab removes it once it is confirmed or discarded.
-   * @param {string} key
+   * Forget a message: another tab removes it once it is confirmed or discarded.
+   * @param {string} clientId
    */
-  drop(key) {
-    this.posts = this.posts.filter((pending) => PREFIX + pending.ClientId !== key);
+  drop(clientId) {
+    this.removed.add(clientId);
+    this.posts = this.posts.filter((pending) => pending.ClientId !== clientId);
+    this.changed();
   }
-}
-
-/** @returns {PendingPost[]} */
-function readAll() {
-  /** @type {PendingPost[]} */
-  const posts = [];
-  for (const key of listKeys(PREFIX)) {
-    const pending = parse(readItem(key));
-    if (pending === null) removeItem(key);
-    else posts.push(pending);
-  }
-  return posts.sort((a, b) => a.QueuedAt - b.QueuedAt);
 }
 
 /**
- * @param {string} text
- * @returns {PendingPost | null} null where an item is damaged
+ * @param {PendingPost} pending
+ * @returns {boolean} true where it waited too long for anybody to know that it was not sent
  */
-function parse(text) {
-  try {
-    const pending = /** @type {PendingPost} */ (JSON.parse(text));
-    if (Date.now() - pending.QueuedAt > AGE_MAX_MS) pending.Refusal ??= TOO_OLD;
-    return pending;
-  } catch {
-    return null;
-  }
-}
-
-/** @param {PendingPost} pending */
-function write(pending) {
-  writeItem(PREFIX + pending.ClientId, JSON.stringify(pending));
+function isOld({ QueuedAt, ReleasedAt = 0, Refusal }) {
+  return Refusal === undefined && Date.now() - Math.max(QueuedAt, ReleasedAt) > AGE_MAX_MS;
 }
 
 /**

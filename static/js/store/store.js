@@ -19,7 +19,7 @@ export class Store {
   /** @param {() => void} changed */
   constructor(changed) {
     this.changed = changed;
-    this.outbox = new Outbox();
+    this.outbox = new Outbox(changed, () => (this.account?.Auth === "login" ? this.user : null));
     this.preferences = new Preferences(changed);
     this.rooms = new RoomList(changed, () => this.user, (room) => this.preferences.isMuted(room));
     this.presence = new Presence(changed);

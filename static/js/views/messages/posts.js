@@ -27,6 +27,7 @@ import { isLong, makeMessageText } from "./text.js";
  * @property {(post: Post, anchor: HTMLElement) => void} showHistory
  */
 
+const NOT_KEPT = "This browser keeps nothing: leave this page open until it is sent.";
 /** Messages of one author that follow each other within this time have one heading. */
 const GROUP_MS = 5 * 60 * 1000;
 
@@ -77,7 +78,7 @@ export function makePostRows(posts, shown) {
  * @returns {Row}
  */
 export function makePendingRow(pending, continued, progress, sender) {
-  const signature = `${continued} ${progress} ${pending.Refusal ?? ""}`;
+  const signature = `${continued} ${progress} ${pending.NotKept} ${pending.Refusal ?? ""}`;
   return {
     key: `pending ${pending.ClientId}`,
     signature,
@@ -263,10 +264,11 @@ function buildPending(pending, continued, progress, sender) {
  * @returns {HTMLElement}
  */
 function buildNote(pending, progress, sender) {
-  if (pending.Refusal === undefined) return make("p", "post-note", progress);
+  if (pending.Refusal === undefined) return make("p", "post-note", pending.NotKept ? `${progress} ${NOT_KEPT}` : progress);
   const again = makeButton("Send again", () => sender.sendAgain(pending));
+  const edit = makeButton("Edit", () => sender.edit(pending));
   const discard = makeButton("Discard", () => sender.discard(pending));
-  return make("p", "post-note", `Not sent. ${pending.Refusal} `, again, " ", discard);
+  return make("p", "post-note", `Not sent. ${pending.Refusal} `, again, " ", edit, " ", discard);
 }
 
 /**
