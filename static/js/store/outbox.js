@@ -32,9 +32,9 @@ export class Outbox {
 
   /** Read the messages of earlier visits, and of tabs that were closed. */
   async load() {
-    const known = new Set([...this.removed, ...this.posts.map(({ ClientId }) => ClientId)]);
     const kept = await this.storage.readAll();
-    const more = kept.filter(({ ClientId }) => !known.has(ClientId) && !this.removed.has(ClientId));
+    const known = new Set([...this.removed, ...this.posts.map(({ ClientId }) => ClientId)]); // not before: it changes
+    const more = kept.filter(({ ClientId }) => !known.has(ClientId));
     this.posts = [...this.posts, ...more].sort((a, b) => a.QueuedAt - b.QueuedAt);
     this.isLoaded = true;
     this.changed();
