@@ -23,9 +23,10 @@ _LATER = re.compile(r'\bimport\(\s*"(\.[^"\n]+)"\s*\)')
 _LATER_BY_NAME = re.compile(r"\bimport\((?!\s*\"\.)")
 _OTHER = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
 _OWN_URL = "import.meta.url"
-# Comments that have lines of their own.  What follows code on its line stays: it could be a part of a text.
+# Comments that have lines of their own, and types.  Others stay: what follows code could be a part of a text.
 _LINE_COMMENT = re.compile(r"^[ \t]*//[^\n]*\n", re.MULTILINE)
 _BLOCK_COMMENT = re.compile(r"^[ \t]*/\*(?:(?!\*/).)*\*/[ \t]*\n", re.MULTILINE | re.DOTALL)
+_TYPE = re.compile(r"/\*\* @(?:(?!\*/)[^\n])*\*/ ?")
 _LIST_END = re.compile(r",\s*$")
 
 
@@ -56,8 +57,8 @@ def join(scripts: Mapping[str, str], main: str) -> dict[str, str]:
 
 
 def bare(text: str) -> str:
-    """A script without the comments that have lines of their own."""
-    return _LINE_COMMENT.sub("", _BLOCK_COMMENT.sub("", text))
+    """A script without its types, and without the comments that have lines of their own."""
+    return _TYPE.sub("", _LINE_COMMENT.sub("", _BLOCK_COMMENT.sub("", text)))
 
 
 def _in_order(modules: Mapping[str, _Module], main: str) -> list[str]:

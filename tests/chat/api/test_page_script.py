@@ -81,6 +81,6 @@ def test_what_cannot_be_joined_is_refused(code: str, said: str) -> None:
     assert said in str(caught.value)
 
 
-def test_only_comments_on_lines_of_their_own_are_taken_out() -> None:
-    code = "/** @type {string} */ (a);\n  /* one\n two */\n  b; // c\n// d\n/* e */ f;\n"
-    assert bare(code) == "/** @type {string} */ (a);\n  b; // c\n/* e */ f;\n"
+def test_only_types_and_comments_on_lines_of_their_own_are_taken_out() -> None:
+    code = 'b = /** @type {import("./b.js").B} */ (a);\n  /* one\n two */\n  b; // c\n// d\n/* e */ f;\n'
+    assert bare(code) == "b = (a);\n  b; // c\n/* e */ f;\n"
