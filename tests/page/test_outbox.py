@@ -3,11 +3,11 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Error, Page, Playwright, expect, sync_playwright
 
 from tests.page.conftest import CHROMIUM_FLAGS, chromium_path
 from tests.page.reader import (
@@ -31,13 +31,14 @@ NO_ITEMS = "Storage.prototype.setItem = () => { throw new Error('full'); };"
 
 @contextmanager
 def started(playwright: Playwright, profile: Path) -> Iterator[Page]:
-    """A page of ann in a browser of its own, which may have crashed when the block ends."""
+    """A page of ann in a browser of its own."""
     context = playwright.chromium.launch_persistent_context(
         profile, executable_path=chromium_path(), args=CHROMIUM_FLAGS
     )
     prepare(context, user="ann")
     yield context.pages[0]
-    context.close()
+    with suppress(Error):  # it may have crashed
+        context.close()
 
 
 def kill_browser(profile: Path) -> None:
