@@ -11,8 +11,8 @@ Rules.
   get the same one.  WAITING_MAX may wait.
 - KEPT_MAX files are kept, each for KEPT_S and no longer than this process.  A start removes those of the one before.
 - A file that is removed while it is sent is still sent to its end.
-- A child that fails is tried again, since a compaction may have replaced the files that it read.  Damage is not: it
-  raises CorruptLog.
+- A child that fails is tried again, since a compaction may have replaced the files that it read, and they may be gone.
+  Damage in a file that counts is not: it raises CorruptLog.
 """
 
 import json
@@ -101,14 +101,19 @@ class Backups:
         generation: Callable[[], str],
         live_bytes: Callable[[], int],
         free_bytes: Callable[[], int | None],
+        file_names: Callable[[], set[str]],
     ) -> None:
-        """`applied()`: the last applied index.  `live_bytes()`: about the size of a snapshot made now."""
+        """`applied()`: the last applied index.  `live_bytes()`: about the size of a snapshot made now.
+
+        `file_names()`: the files that count, the base and the segments.
+        """
         self._data_dir = data_dir
         self._runner = runner
         self._applied = applied
         self._generation = generation
         self._live_bytes = live_bytes
         self._free_bytes = free_bytes
+        self._file_names = file_names
         self._lock = threading.Lock()  # held for a moment
         self._kept: list[Spooled] = []  # the newest last
         self._job: _Job | None = None
@@ -197,6 +202,9 @@ class Backups:
                 raise Unavailable("this node is stopping") from None
             except RewriteFailed as failed:
                 why = str(failed)
+                continue
+            if "file" in said and Path(said["file"]).name not in self._file_names():
+                why = f"{said['file']} was replaced while it was read"
                 continue
             if "file" in said:
                 raise _damaged(said)

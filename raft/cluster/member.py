@@ -287,7 +287,7 @@ class RunningMember:
             self._storage.data_dir, runner,
             applied=lambda: self.last_applied, generation=lambda: self.generation,
             live_bytes=lambda: maintenance.live_bytes() if maintenance else machine.live_bytes,
-            free_bytes=self._storage.free_bytes,
+            free_bytes=self._storage.free_bytes, file_names=self._storage.file_names,
         )  # fmt: skip
 
     def _new_leader(self) -> LeaderClient:

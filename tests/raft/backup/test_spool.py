@@ -44,12 +44,14 @@ class Member:
     def __init__(self, data_dir: Path) -> None:
         self.applied = 10
         self.generation = "9e"
+        self.file_names = {"log-1", "log-2"}
         self.free_bytes: int | None = 1 << 40
         self.children = Children(data_dir)
         self.backups = Backups(
             data_dir, self.children,
             applied=lambda: self.applied, generation=lambda: self.generation,
             live_bytes=lambda: 1 << 20, free_bytes=lambda: self.free_bytes,
+            file_names=lambda: self.file_names,
         )  # fmt: skip
 
     def opened(self, index: int = 0) -> SpoolFile:
@@ -179,6 +181,13 @@ def test_damage_is_told_with_its_place_and_nothing_is_kept(member: Member) -> No
     assert (damage.value.file, damage.value.offset, damage.value.indexes) == ("/x/log-1", 17, (4,))
     assert len(member.children.asked) == 1
     assert names(member) == []
+
+
+def test_a_file_that_a_compaction_took_away_is_no_damage(member: Member) -> None:
+    said = [json.dumps({"file": "/x/log-0", "offset": 17, "indexes": [4]}), DONE]
+    member.children.run_one = lambda: said.pop(0)
+    assert content(member.opened()) == "the log up to 10"
+    assert len(member.children.asked) == 2
 
 
 def test_an_error_of_the_program_is_an_answer_too(member: Member) -> None:
