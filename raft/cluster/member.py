@@ -193,6 +193,7 @@ class RunningMember:
             end_segment=lambda: self._driver.group_commit.end_segment(),
             ask_for_base=self._ask_for_base, scrub_bytes_per_s=scrub_bytes_per_s,
             make_base=lambda pause: renew_base(storage, self._applier, self._healing.records, pause),
+            needed_among=lambda indexes: self._applier.needed_among(indexes),
         )  # fmt: skip
         self._applier = Applier(
             node_lock, storage, machine, proposals, own.follow, self._copies, self._healing.mended, self._lost_state

@@ -85,6 +85,7 @@ class DigestWatch:
         self._seen_index, self._seen_s = 0, clock()  # what was applied at the last look, and since when
         self._quiet_s = float("-inf")  # when the last digest of a quiet state was taken
         self._findings = Findings({}, {}, {})
+        self._is_awaited = False  # a member has a new state, and serves once a digest of ours agrees with its own
         self._undecided_s: dict[int, float] = {}  # by member: since when no majority decides about its state
         self._logged: set[tuple[int, str]] = set()  # (member, finding) as it was logged, while it holds
 
@@ -155,7 +156,7 @@ class DigestWatch:
         if self._set_aside.step():
             self._told.clear()
             self._comparison.forget(self._id)
-        self._copies.in_doubt = is_in_doubt or self._set_aside.phase is not Phase.SERVES
+        self._copies.in_doubt = is_in_doubt or self._is_awaited or self._set_aside.phase is not Phase.SERVES
 
     def _lasting(self, undecided: dict[int, int]) -> dict[int, int]:
         """Return those of the undecided members that have been so for UNDECIDED_S."""
@@ -166,6 +167,7 @@ class DigestWatch:
     def _hear(self, configuration: Configuration) -> set[int]:
         """Take in what the others tell; return the members that know that their state differs."""
         self._comparison.forget_all_but(configuration.members)
+        self._is_awaited = False
         doubted = {self._id} if self._set_aside.is_doubted else set[int]()
         for id in configuration.members:
             if id == self._id:
@@ -173,6 +175,7 @@ class DigestWatch:
             report = self._report_of(id)
             if report.get("StateDoubt") == Phase.COMPARES.value:
                 self._comparison.forget(id)  # it has another state now, and tells of that alone
+                self._is_awaited = True
             self._comparison.note(id, decode_digests(str(report.get("StateDigests", ""))))
             if report.get("StateDoubt") == Phase.DIFFERS.value:
                 doubted.add(id)

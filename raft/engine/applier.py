@@ -19,7 +19,8 @@ until a state from the leader takes the place of its own.
 import logging
 import threading
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
@@ -249,6 +250,21 @@ class Applier:
             return (Document(meta, self._replicated.document()), self._machine.live()) if meta.index else None
         finally:
             self._busy.release()
+
+    def needed_among(self, indexes: Iterable[int]) -> set[int]:
+        """Return the entries that are live in the state, or not applied yet; all, if it cannot be read in time."""
+        if not self._busy.acquire(timeout=DOCUMENT_TIMEOUT_S):
+            return set(indexes)
+        try:
+            live, applied = self._machine.live(), self.last_applied
+        finally:
+            self._busy.release()
+
+        def is_live(index: int) -> bool:
+            place = bisect_left(live, index)
+            return place < len(live) and live[place] == index
+
+        return {index for index in indexes if index > applied or is_live(index)}
 
     # The thread
 

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -40,11 +40,13 @@ class Healing:
         end_segment: Callable[[], None],
         ask_for_base: Callable[[], None],
         make_base: Callable[[Callable[[], None]], SnapshotMeta | None],
+        needed_among: Callable[[Iterable[int]], set[int]],
         scrub_bytes_per_s: int,
     ) -> None:
         """`end_segment()` completes the newest segment, which is never written anew; it may wait for the disk.
 
         `ask_for_base()` has `renewed_base` called, soon, by another thread; `make_base(pause)` makes and adopts one.
+        `needed_among(indexes)`: those that are live in the state, or are yet to be applied.
         """
         self._node_lock = node_lock
         self._storage = storage
@@ -52,7 +54,7 @@ class Healing:
         self._make_base = make_base
         self.repairer = Repairer(
             _Log(storage, end_segment), Fetcher(node_lock, own, addresses, storage), damage,
-            ask_for_base, on_change=self._note_hole,
+            ask_for_base, on_change=self._note_hole, needed_among=needed_among,
         )  # fmt: skip
         self.scrub = Scrub(storage.verify, self.repairer.note, bytes_per_s=scrub_bytes_per_s, on_end=self._scrubbed)
         self._hole = 0  # as the core was told

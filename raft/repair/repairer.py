@@ -84,17 +84,20 @@ class Repairer:
         damage: Damage,
         renew_base: Callable[[], None] = lambda: None,
         on_change: Callable[[], None] = lambda: None,
+        needed_among: Callable[[Iterable[int]], set[int]] = set,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`renew_base()` has the base made anew, soon; it does not wait for that.
 
         `on_change()` is called after the set of damaged entries has changed, by any thread, under no lock.
+        `needed_among(indexes)`: the entries whose text may still be asked for.
         """
         self._log = log
         self._others = others
         self._damage = damage
         self._renew_base = renew_base
         self._on_change = on_change
+        self._needed_among = needed_among
         self._clock = clock
         self._changed = threading.Condition()
         self._due: dict[str, set[int]] = {}  # by file: entries to mend
@@ -430,10 +433,13 @@ class Repairer:
             logger.warning("%s: damaged entries could not be written anew; next try in %d s: %s", file, RETRY_S, why)
         if new := left - self._logged_left - mended.fetched:
             self._logged_left |= new
-            logger.error(
-                "%s: entries %s are damaged, and no other member has them; next try in %d s; %s",
-                file, ranges(new), RETRY_S, ADVICE,
-            )  # fmt: skip
+            if needed := self._needed_among(new):
+                logger.error(
+                    "%s: entries %s are damaged, and no other member has them; next try in %d s; %s",
+                    file, ranges(needed), RETRY_S, ADVICE,
+                )  # fmt: skip
+            if unneeded := new - needed:
+                logger.warning("%s: entries %s were damaged, and nobody needs them any more", file, ranges(unneeded))
 
 
 def ranges(indexes: Iterable[int]) -> str:

@@ -118,9 +118,15 @@ class Indexes:
         self._keep(file, header.name, end, crc, value, [content.positions])
 
     def renew_segment(self, file: ReadFile, header: Header, end: int, crc: int | None, content: Content) -> None:
-        """Make the index of a sealed segment in place of one that is damaged or missing."""
+        """Make the index of a sealed segment in place of one that is damaged or missing.
+
+        Beside the owner of the directory a missing one is nothing to tell: it may be about to make it.
+        """
+        name = index_name(header.name)
+        is_told = self._maker == OWNER or name in self._disk.list(self._data_dir)
         self.keep_segment(file, header, end, crc, content)
-        self.remade.append(str(self._data_dir / index_name(header.name)))
+        if is_told:
+            self.remade.append(str(self._data_dir / name))
 
     def base(self, name: str, pause: Callable[[], None] | None = None) -> Base:
         """Return the snapshot of this name.  `pause` as in `scan_file`.

@@ -114,6 +114,14 @@ def test_every_place_that_reads_says_so_if_no_node_has_the_record(name: str) -> 
     assert READS[name](chat) == 500
 
 
+def test_an_export_goes_on_behind_damage_in_a_later_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chat.services.export.PIECE_POSTS", 1)
+    chat = ChatClient()
+    with_damage(chat)  # the second of three pieces
+    assert whole_export(chat.get(f"{GENERAL}/export")) == 200
+    assert chat.replica.waits_for_mends and not chat.replica.damaged
+
+
 def test_an_export_that_meets_a_record_that_no_node_has_breaks_off() -> None:
     chat = ChatClient()
     with_damage(chat, mends=False)

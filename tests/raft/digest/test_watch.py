@@ -105,6 +105,10 @@ def test_a_member_that_says_that_its_state_differs_is_named_until_it_has_a_new_o
     case.tells(2, doubt=Phase.COMPARES.value)
     case.watch.look()
     assert case.watch.mismatches() == {}
+    assert case.copies.in_doubt, "it serves nobody until it has compared: digests are taken often for that"
+    case.tells(2)
+    case.watch.look()
+    assert not case.copies.in_doubt
 
 
 def test_what_a_member_told_of_its_state_before_it_got_another_one_counts_no_more() -> None:

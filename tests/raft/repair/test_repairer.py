@@ -252,6 +252,15 @@ def test_what_nobody_had_is_asked_for_again_after_a_while_and_logged_once(caplog
     assert not log.damaged and not repairer.is_damaged()
 
 
+def test_texts_that_the_others_have_removed_are_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    log = Log(3, 4, 5)
+    repairer = Repairer(log, Others(m2=[]), Damage(), needed_among=lambda indexes: {4}.intersection(indexes))
+    repairer.add(FILE, [3, 4, 5])
+    repairer.mend_file(FILE, [3, 4, 5])
+    assert "entries 4 are damaged, and no other member has them" in caplog.text
+    assert "entries 3, 5 were damaged, and nobody needs them any more" in caplog.text
+
+
 def test_a_member_that_comes_back_is_asked_at_once() -> None:
     log, others, clock = Log(3), Others(m2=[]), Clock()
     repairer = Repairer(log, others, Damage(), clock=clock)

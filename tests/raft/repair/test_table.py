@@ -402,6 +402,35 @@ def test_an_answer_that_is_not_right_is_not_believed_and_the_next_member_is_aske
     wait_until(lambda: whole(scene, host, indexes), DEADLINE_S, "the records are on the disk again")
 
 
+def test_the_same_record_that_is_lost_on_two_of_three_is_mended_on_both_from_the_third(scene: Scene) -> None:
+    indexes = scene.said()
+    followers = scene.cluster.followers()[:2]
+    for host in followers:
+        missing(scene, host, *file_of(host, indexes[2]))
+    for host in followers:
+        read(scene, host, indexes)
+    for host in followers:
+        settled(host)
+        assert host.member._storage.own_reader.read_many(indexes)
+
+
+def test_damage_in_the_newest_sealed_segment_holds_up_no_follower_that_catches_up_from_it(scene: Scene) -> None:
+    late = scene.cluster.followers()[0]
+    late.stop()
+    leader = scene.cluster.leader()
+    before = len(leader.memory.indexes)
+    for _ in range(6):
+        leader.result_of(TEXT)
+    leader.member._driver.group_commit.end_segment()
+    leader.result_of(TEXT)
+    missing(scene, leader, *file_of(leader, leader.memory.indexes[before + 2]))
+    late.start()
+    wait_until(lambda: late.member.last_applied >= leader.member.last_applied, DEADLINE_S, "it has caught up")
+    assert scene.cluster.leader() is leader
+    read(scene, late, leader.memory.indexes[before:])
+    settled(leader)
+
+
 def test_an_entry_that_the_others_have_compacted_away_is_had_with_the_leaders_snapshot(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
