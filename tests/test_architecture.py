@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from tests.architecture import DRAWING, ROOT, STEPS, drawn
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-SOURCES = [ROOT / "raft_chat.py", *(path for top in ("raft", "chat") for path in sorted((ROOT / top).rglob("*.py")))]
+SOURCES = [
+    *ROOT.glob("raft_chat*.py"),
+    *(path for top in ("raft", "chat") for path in sorted((ROOT / top).rglob("*.py"))),
+]
 
 
 def test_the_drawing_is_what_its_steps_say() -> None:

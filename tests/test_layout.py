@@ -36,6 +36,7 @@ FLOORS = (
     ("chat.app", "chat.cli"),
     ("chat.process",),
     ("chat", "static"),
+    ("raft_chat_node",),
     ("raft_chat",),
 )
 
@@ -54,7 +55,7 @@ ENGINE_VALUES = {
 FILES_MAX = 17  # in a folder
 
 # Modules in a chain of imports, packages' own ones too.  The engine alone has eleven (raft.cluster.member is the last),
-# and raft_chat starts it.
+# and raft_chat_node starts it.
 CHAIN_MAX = 12
 
 
@@ -65,7 +66,10 @@ def module_name(path: Path) -> str:
 
 @cache
 def sources() -> dict[str, Path]:
-    files = [ROOT / "raft_chat.py", *(p for top in ("raft", "chat", "static") for p in (ROOT / top).rglob("*.py"))]
+    files = [
+        *ROOT.glob("raft_chat*.py"),
+        *(p for top in ("raft", "chat", "static") for p in (ROOT / top).rglob("*.py")),
+    ]
     return {module_name(path): path for path in files if path.exists()}
 
 
@@ -144,7 +148,7 @@ def test_the_engine_knows_nothing_of_the_chat() -> None:
         for module, path in sources().items()
         if module.split(".")[0] == "raft"
         for name in imports_of(path)
-        if name.split(".")[0] in {"chat", "raft_chat", "static"}
+        if name.split(".")[0] in {"chat", "raft_chat", "raft_chat_node", "static"}
     }
     assert above == set()
 
@@ -183,7 +187,15 @@ def imported_distributions(paths: Iterable[Path]) -> set[str]:
     """The distributions of other projects that these files import from."""
     owners = packages_distributions()  # of what is not installed, the name of the import has to do
     tops = {name.split(".")[0] for path in paths for name in imports_of(path)}
-    ours = {"raft", "chat", "static", "tests", "raft_chat", "_typeshed"}  # that one only types are made of
+    ours = {
+        "raft",
+        "chat",
+        "static",
+        "tests",
+        "raft_chat",
+        "raft_chat_node",
+        "_typeshed",
+    }  # that one only types are made of
     foreign = tops - ours - set(sys.stdlib_module_names)
     return {re.sub("[-_.]+", "-", owners.get(top, [top])[0]).lower() for top in foreign}
 

@@ -12,7 +12,10 @@ from typing import NamedTuple
 from tests.architecture import ROOT
 
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-SOURCES = [ROOT / "raft_chat.py", *(path for top in ("raft", "chat") for path in sorted((ROOT / top).rglob("*.py")))]
+SOURCES = [
+    *ROOT.glob("raft_chat*.py"),
+    *(path for top in ("raft", "chat") for path in sorted((ROOT / top).rglob("*.py"))),
+]
 LEVELS = ("ERROR", "WARNING", "INFO")
 TRACEBACK = "A traceback"  # the table of lines that come with one, which are errors
 METHODS = {"error": "ERROR", "warning": "WARNING", "info": "INFO", "exception": TRACEBACK}
@@ -25,7 +28,7 @@ REASONS = {
     ("raft/rpc/peer_ports.py", "_warn_once"): ("raft/rpc/peer_ports.py", "_warn_once", 1),
     ("raft/cluster/bootstrap.py", "_warn_once"): ("raft/cluster/bootstrap.py", "_warn_once", 0),
     ("chat/services/startup_messages.py", "_warn"): ("chat/services/startup_messages.py", "_say", 0),
-    ("raft_chat.py", "__init__"): ("raft/storage/recovery.py", "append", 0),
+    ("raft_chat_node.py", "__init__"): ("raft/storage/recovery.py", "append", 0),
 }
 
 
@@ -113,7 +116,7 @@ def reasons(line: Line) -> set[str]:
 def test_every_line_of_the_log_is_listed_under_its_level() -> None:
     lines = {(line.level, line.text) for line in logged() if line.text != REASON_ONLY}
     assert len(lines) > 80
-    assert {line.file.partition("/")[0] for line in logged()} == {"raft", "chat", "raft_chat.py"}
+    assert {line.file.partition("/")[0] for line in logged()} == {"raft", "chat", "raft_chat_node.py"}
     assert {(level, text) for level, text in lines if text not in told(level)} == set()
 
 

@@ -38,8 +38,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("packaging")
     copy = directory / "checkout"
     copy.mkdir()
-    for name in ("setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md", "raft_chat.py"):
+    for name in ("setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md"):
         shutil.copy(ROOT / name, copy)
+    for program in ROOT.glob("raft_chat*.py"):
+        shutil.copy(program, copy)
     for name in ("raft", "chat", "static", "deploy", "docs"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     (copy / "deploy" / "secrets").mkdir(exist_ok=True)

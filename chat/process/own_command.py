@@ -2,7 +2,11 @@
 
 import sys
 from importlib.util import find_spec
+from typing import Final
 from zipimport import zipimporter
+
+REWRITE: Final = "rewrite-log"  # the sub-commands of the node's own children
+BACK_UP: Final = "write-backup"
 
 
 def own_command() -> list[str]:

@@ -6,7 +6,7 @@ Those of chat/cli/backups work on files of the engine, whose functions are hande
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Final
 
@@ -24,10 +24,10 @@ SUB_COMMANDS: Final = {
 }
 
 
-def run(arguments: Sequence[str], blocked: Sequence[signal.Signals], tools: BackupTools) -> int:
+def run(arguments: Sequence[str], blocked: Sequence[signal.Signals], tools: Callable[[], BackupTools]) -> int:
     """Run a sub-command; its exit code.  Raises OptionRefused, and BrokenPipeError.
 
-    `blocked`: the signals that a node waits for, which end a sub-command.  `tools`: the engine's, for backups.
+    `blocked`: the signals that a node waits for, which end a sub-command.  `tools`: makes the engine's, for backups.
     """
     if sys.stdout is None:  # before anything is changed
         raise OptionRefused("stdout is closed. Redirect it to a file, or to /dev/null.")
@@ -35,7 +35,7 @@ def run(arguments: Sequence[str], blocked: Sequence[signal.Signals], tools: Back
         signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)  # Ctrl-C ends it
         name = SUB_COMMANDS[arguments[0]]
         main = import_module(f"chat.cli.{name}").main
-        code = int(main(arguments[1:], os.environ, *((tools,) if name.startswith(BACKUPS) else ())))
+        code = int(main(arguments[1:], os.environ, *((tools(),) if name.startswith(BACKUPS) else ())))
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:

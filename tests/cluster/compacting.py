@@ -25,11 +25,11 @@ _REWRITE = (
 )
 AT_ONCE = f"""
 import sys
-import raft_chat
-class Rewriter(raft_chat.ChildRewriter):
+import raft_chat_node
+class Rewriter(raft_chat_node.ChildRewriter):
     def __init__(self, command, data_dir):
-        super().__init__([sys.executable, "-c", {_REWRITE!r}, raft_chat.REWRITE], data_dir)
-raft_chat.ChildRewriter = Rewriter
+        super().__init__([sys.executable, "-c", {_REWRITE!r}, raft_chat_node.REWRITE], data_dir)
+raft_chat_node.ChildRewriter = Rewriter
 """
 
 

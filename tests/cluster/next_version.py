@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import chat.commands
-import raft_chat
+import raft_chat_node
 from chat.api.routes import rooms as routes
 from chat.commands import Actor
 from chat.commands.json_codec import reader
@@ -43,7 +43,7 @@ def install() -> None:
     """Make the program in this process the next version."""
     for module, name, value in (
         (chat.commands, "LEVEL", LEVEL),
-        (raft_chat, "LEVEL", LEVEL),
+        (raft_chat_node, "LEVEL", LEVEL),
         (routes, "check_settings", _check_settings),
         (codec, "_encode_sender", _saying_more(codec._encode_sender)),
         (identity, "encode", _writing_more(identity.encode)),

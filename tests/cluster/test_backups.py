@@ -25,28 +25,30 @@ DRILL = (ROOT / "docs" / "operations.md").read_text().partition("## The majority
 # The child that makes a backup has no low priority: beside tests that keep all cores busy it would hardly get on.
 AT_ONCE = """
 import sys
-import raft_chat
+import raft_chat_node
 CHILD = "import sys, raft_chat; from raft.backup import writer; writer.NICENESS = 0; sys.exit(raft_chat.main())"
-class AtOnce(raft_chat.ChildRunner):
+class AtOnce(raft_chat_node.ChildRunner):
     def __init__(self, command, data_dir, what):
-        super().__init__([sys.executable, "-c", CHILD, raft_chat.BACK_UP], data_dir, what)
-raft_chat.ChildRunner = AtOnce
+        super().__init__([sys.executable, "-c", CHILD, raft_chat_node.BACK_UP], data_dir, what)
+raft_chat_node.ChildRunner = AtOnce
 """
 # A node that makes its backups in its own process, which is sooner.
 IN_PROCESS = """
 import contextlib, io, os
-import raft_chat
+import raft_chat_node
+from chat.state.machine import ChatState
+from raft.backup.writer import main as back_up
 os.nice = int
 class InProcess:
     def __init__(self, command, data_dir, what):
         self.directory = str(data_dir)
     def run(self, arguments, meanwhile=None):
         with contextlib.redirect_stdout(io.StringIO()) as out:
-            assert raft_chat.back_up([self.directory, *arguments], raft_chat.ChatState, "its version") == 0
+            assert back_up([self.directory, *arguments], ChatState, "its version") == 0
         return out.getvalue()
     def stop(self):
         pass
-raft_chat.ChildRunner = InProcess
+raft_chat_node.ChildRunner = InProcess
 """
 PORT = re.compile(r"\b([1-9])23(79|80)\b")
 

@@ -8,7 +8,7 @@ from tests.support.waiting import wait_until
 
 def at_level(level: int, *newer: str) -> Forked:
     """The program at this level, with the commands of these types at level 2."""
-    setup = f"import chat.commands, raft_chat; chat.commands.LEVEL = raft_chat.LEVEL = {level}"
+    setup = f"import chat.commands, raft_chat_node; chat.commands.LEVEL = raft_chat_node.LEVEL = {level}"
     for name in newer:
         setup += f"; chat.commands._LEVELS[chat.commands.KINDS[{name!r}]] = 2"
     return Forked(setup)

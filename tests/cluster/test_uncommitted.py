@@ -13,8 +13,8 @@ from tests.support.waiting import wait_until
 BOUND = 10_000
 # The bound is no option; nobody waits for 64 MiB in a test.
 SMALL_BOUND = Forked(
-    "import raft_chat; from raft.core.node import Settings; "
-    f"raft_chat.Settings = lambda **given: Settings(**given, uncommitted_bytes_max={BOUND})"
+    "import raft_chat_node; from raft.core.node import Settings; "
+    f"raft_chat_node.Settings = lambda **given: Settings(**given, uncommitted_bytes_max={BOUND})"
 )
 PATIENT = ("--election-timeout-ms", "2000")  # for so long the leader believes that it is only slow
 

@@ -102,6 +102,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started the tests, and ends the control socket
     sys.path[0] = str(ROOT)
     import raft_chat
+    import raft_chat_node  # noqa: F401 - what a node runs
 
     gc.collect()
     gc.freeze()  # the nodes share these pages

@@ -29,6 +29,7 @@ from chat.cli.option_table import OptionRefused
 from chat.logs.log_lines import escaped
 
 MODULE: Final = "raft_chat"
+MODULES: Final = (MODULE, "raft_chat_node")
 PACKAGES: Final = ("chat", "raft")
 # By the names of their imports; those of the distributions have hyphens.
 DEPENDENCIES: Final = ("h11", "markupsafe", "simple_websocket", "werkzeug", "wsproto")
@@ -79,7 +80,8 @@ def archive(content: Mapping[str, bytes]) -> bytes:
 def _content() -> Iterator[tuple[str, bytes]]:
     """The files of a bundle and their names.  Raises CommandFailed if a package cannot be found."""
     yield "__main__.py", MAIN
-    yield f"{MODULE}.py", bare(_module(MODULE))
+    for name in MODULES:
+        yield f"{name}.py", bare(_module(name))
     for package in (*PACKAGES, *DEPENDENCIES):
         try:
             yield from _sources(files(package), f"{package}/")
