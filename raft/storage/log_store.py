@@ -610,9 +610,14 @@ class Storage:
         """Make the indexes of segments that were sealed since the last call.  One thread; failures are ignored."""
         while self._sealed:
             header, end, crc, content = self._sealed.popleft()
+            indexes = Indexes(self._disk, self._data_dir, OWNER)
             with suppress(OSError), closing(self._disk.open(self._data_dir / header.name)) as file:
                 content.positions = moved(content.positions, 0)
-                Indexes(self._disk, self._data_dir, OWNER).keep_segment(file, header, end, crc, content)
+                if index_name(header.name) not in self._disk.list(self._data_dir):
+                    indexes.keep_segment(file, header, end, crc, content)
+                elif indexes.segment(file, header, end, crc) is None:  # a compaction made it, and it is damaged since
+                    indexes.renew_segment(file, header, end, crc, content)
+            log_remade(indexes.remade)
 
     def sweep(self, now_s: float, *, hurry: bool = False) -> None:
         """Remove what was replaced an hour ago or earlier, and older checkpoints at once; call it now and then.

@@ -378,6 +378,21 @@ def test_a_start_after_a_crash_notes_what_it_writes_anew() -> None:
     assert max(made) == max(read)
 
 
+def test_an_index_that_a_compaction_made_first_stays_and_is_made_anew_if_it_is_damaged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    disk = PowerDisk()
+    storage = written_to(disk, DIRECTORY, rewinding_log())
+    made = made_by_reading(disk)  # by another process beside this one
+    damaged = min(made)
+    disk.write(DIRECTORY / damaged, made[damaged][:-1] + b"?")
+    storage.keep_indexes()
+    assert {name: content for name, content in indexes_of(disk).items() if name in made} == made
+    told = [record.message for record in caplog.records]
+    assert told == [f"{DIRECTORY / damaged}: the index was damaged or missing, and was made anew"]
+
+
 def test_more_segments_than_are_remembered_are_indexed_by_the_next_start() -> None:
     disk = PowerDisk()
     storage = Storage.open(disk, DIRECTORY, segment_bytes=1)
