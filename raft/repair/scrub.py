@@ -17,7 +17,7 @@ from raft.errors import CorruptLog, DiskFull
 
 logger = logging.getLogger(__name__)
 
-BYTES_PER_S = 8_000_000  # a day's log of a busy node in minutes, and hardly a twentieth of a processor
+BYTES_PER_S = 8_000_000  # a day's log of a busy node in minutes, and a thirtieth of a processor
 ASKED_BYTES_PER_S = 64_000_000  # when somebody waits for the result
 AFTER_START_S = 60.0  # a start has other things to read
 EVERY_S = 7 * 86_400.0
