@@ -112,8 +112,17 @@ class MarkRead:
     marks: tuple[tuple[int, str, int], ...]
 
 
-Change = EditPost | DeletePost | React | Pin | MarkRead
-KINDS: dict[str, type[Change]] = {"edit": EditPost, "delete": DeletePost, "react": React, "pin": Pin, "read": MarkRead}
+@dataclass(frozen=True, slots=True)
+class MarkUnread:
+    """Move read markers back: (the user's token, room, the Id of the first message that is unread then)."""
+
+    marks: tuple[tuple[int, str, int], ...]
+
+
+Change = EditPost | DeletePost | React | Pin | MarkRead | MarkUnread
+KINDS: dict[str, type[Change]] = {
+    "edit": EditPost, "delete": DeletePost, "react": React, "pin": Pin, "read": MarkRead, "unread": MarkUnread,
+}  # fmt: skip
 
 
 def encode(post: Post) -> bytes:

@@ -24,7 +24,7 @@ from chat.services import validation
 from chat.services.post_cache import mending, read_retrying
 from chat.services.posts import PostChange, check_deletion, check_edit, check_reaction, command_for
 from chat.services.proposals import dry_run, propose
-from chat.services.read_markers import check_read_marker
+from chat.services.read_markers import check_read_marker, note_marker
 from chat.services.sessions import TICKET_S
 from chat.state.events import PostChanged
 from chat.state.permissions import acting
@@ -89,9 +89,8 @@ class Actions:
             if action != "history":
                 self._realtime.authenticator.admit_change(self._actor, self._environ)
             if action == "read":
-                self._realtime.pending_markers.note(
-                    check_read_marker(self._realtime.state, self._actor, sent.get("roomname"), sent.get("id"))
-                )
+                mark = check_read_marker(self._realtime.state, self._actor, sent.get("roomname"), sent.get("id"))
+                note_marker(self._realtime.pending_markers, mark, sent.get("unread", False))
                 return
             asked = _Asked(sent, self._checked(action, sent))
         except Problem as problem:

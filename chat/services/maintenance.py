@@ -16,12 +16,12 @@ from chat.auth.token_activity import TokenActivity
 from chat.commands import Command, encode, level_of
 from chat.commands.accounts import RecordTokenUse
 from chat.commands.cluster import SetAuth
-from chat.commands.posts import MarkRead
+from chat.commands.posts import MarkRead, MarkUnread
 from chat.replica import Replica
 from chat.services.read_markers import PendingMarkers, ReadMarker
 from chat.state.apply.credentials import due_credentials
 from chat.state.apply.expiry import due_expiry, due_forgetting, due_forgetting_rooms
-from chat.state.apply.read_markers import is_news
+from chat.state.apply.read_markers import goes_back, is_news
 from chat.state.settings import OPEN
 from chat.state.tables import StateReader, Tables
 from raft.errors import RaftError
@@ -110,6 +110,9 @@ class Maintenance:
     def _due_marks(self) -> Command | None:
         if self._clock() < self._next_marks_s:
             return None
+        noted_back = self._pending_markers.take_unread(MARKS)
+        if back := self._state.ask(lambda tables: tuple(mark for mark in noted_back if goes_back(tables, *mark))):
+            return MarkUnread(back)  # what was read since is proposed in the next step
         self._next_marks_s = self._clock() + MARKS_EVERY_S
         news: list[ReadMarker] = []
         while len(news) < MARKS and (noted := self._pending_markers.take(MARKS - len(news))):
@@ -165,6 +168,8 @@ class Maintenance:
             logger.info("%s was not carried out and will be tried again", type(command).__name__)
             if isinstance(command, MarkRead):
                 self._pending_markers.put_back(command.marks)
+            if isinstance(command, MarkUnread):
+                self._pending_markers.put_back_unread(command.marks)
             if isinstance(command, RecordTokenUse):
                 self._token_activity.put_back(command.tokens)
             return False

@@ -10,7 +10,7 @@ from itertools import islice
 from threading import Lock
 
 from chat.commands import Actor
-from chat.errors import problem_of_refusal
+from chat.errors import invalid, problem_of_refusal
 from chat.services import validation
 from chat.state import permissions
 from chat.state.permissions import LOGIN_NEEDED, OPEN_MODE
@@ -32,11 +32,38 @@ class PendingMarkers:
         self._lock = Lock()
         self._ids: dict[int, dict[str, int]] = {}  # by token, then by room, in the order they were noted
         self._count = 0
+        self._unread: dict[tuple[int, str], int] = {}  # by token and room, the Id from which all is unread
 
     def note(self, mark: ReadMarker) -> None:
         """Note how far the user of this token has read a room.  Does not block."""
         with self._lock:
+            self._unread.pop(mark[:2], None)
             self._note(mark)
+
+    def note_unread(self, mark: ReadMarker) -> None:
+        """Note from which Id on all is unread again: what was noted as read before does not count.  Does not block."""
+        by, room, id = mark
+        with self._lock:
+            if room in self._ids.get(by, ()):
+                self._drop(by, room)
+            self._unread[by, room] = id
+            if len(self._unread) > MARKS_MAX:
+                del self._unread[next(iter(self._unread))]
+
+    def take_unread(self, count: int) -> tuple[ReadMarker, ...]:
+        """Take up to so many markers that go back, which the caller proposes."""
+        with self._lock:
+            marks = tuple(islice(((by, room, id) for (by, room), id in self._unread.items()), count))
+            for by, room, _ in marks:
+                del self._unread[by, room]
+            return marks
+
+    def put_back_unread(self, marks: Iterable[ReadMarker]) -> None:
+        """Keep these for another try, where nothing newer was noted."""
+        with self._lock:
+            for by, room, id in marks:
+                if room not in self._ids.get(by, ()):
+                    self._unread.setdefault((by, room), id)
 
     def take(self, count: int) -> tuple[ReadMarker, ...]:
         """Take up to so many markers, which the caller proposes."""
@@ -82,6 +109,16 @@ def check_read_marker(state: StateReader, actor: Actor, room: object, id: object
     if not state.ask(lambda tables: _sees(tables, actor, name)):
         raise problem_of_refusal(permissions.NO_SUCH_ROOM)
     return actor.by, name, number
+
+
+def note_marker(pending: PendingMarkers, mark: ReadMarker, unread: object) -> None:
+    """Note a marker that was checked; `unread` as the client sent it.  Raises Problem: 400 naming the field."""
+    if not isinstance(unread, bool):
+        raise invalid("Unread", "must be true or false")
+    if unread:
+        pending.note_unread(mark)
+    else:
+        pending.note(mark)
 
 
 def _sees(tables: Tables, actor: Actor, name: str) -> bool:

@@ -41,7 +41,7 @@ class RoomDetails(NamedTuple):
 class Reader(NamedTuple):
     """The read marker and the mentions of a user in a room."""
 
-    read_id: int  # only grows
+    read_id: int  # goes back only where the user marks messages as unread
     mentions: tuple[int, ...] = ()  # Ids, ascending, after read_id
 
 

@@ -16,7 +16,7 @@ from chat.commands.accounts import (
     RevokeTokens,
 )
 from chat.commands.cluster import ExpireCredentials, SetAuth, SetSettings
-from chat.commands.posts import WHOLE_ROOM, MarkRead
+from chat.commands.posts import WHOLE_ROOM, MarkRead, MarkUnread
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DeleteRoom
 from tests.chat.random_log import COMMANDS, ROOM_COMMANDS, ROOMS
 
@@ -117,7 +117,8 @@ _posts_by_token = st.builds(
     st.lists(st.sampled_from(["ann", "bob", "zoe", WHOLE_ROOM]), max_size=2).map(tuple),
 )  # fmt: skip
 _marks = st.builds(
-    MarkRead, st.lists(st.tuples(st.integers(0, 3), _any_rooms, st.integers(-1, 6)), max_size=3).map(tuple)
+    lambda kind, marks: kind(marks), st.sampled_from([MarkRead, MarkRead, MarkUnread]),
+    st.lists(st.tuples(st.integers(0, 3), _any_rooms, st.integers(-1, 6)), max_size=3).map(tuple),
 )  # fmt: skip
 # A login with two users and their tokens, 1 and 2: most of what is drawn would be refused without.
 _OPENING: list[Command] = [

@@ -20,7 +20,7 @@ from chat.commands.accounts import (
 )
 from chat.commands.cluster import SetAuth
 from chat.commands.imports import ImportedPost, ImportPost
-from chat.commands.posts import MarkRead, Pin
+from chat.commands.posts import MarkRead, MarkUnread, Pin
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DeleteRoom
 from chat.state.accounts import API, GUEST, MEMBER, SESSION
 from chat.state.room_details import DIRECT, PRIVATE, PUBLIC
@@ -92,7 +92,8 @@ class Whims:
         return RecordTokenUse(tuple(self._rng.sample(range(1, 30), 5)))
 
     def _mark(self, actor: Actor, now: int) -> Command:
-        return MarkRead(((actor.by, f"room-{self._rng.randint(1, 3)}", self._rng.randint(1, 20)),))
+        room, id = f"room-{self._rng.randint(1, 3)}", self._rng.randint(1, 20)
+        return (MarkUnread if id % 3 == 0 else MarkRead)(((actor.by, room, id),))
 
     def _pin(self, actor: Actor, now: int) -> Command:
         room, id = f"room-{self._rng.randint(1, 3)}", self._rng.randint(1, 20)

@@ -5,7 +5,7 @@ import pytest
 from chat.commands import NOBODY, OPERATOR, Actor, Post
 from chat.commands.accounts import RevokeTokens
 from chat.commands.cluster import SetAuth
-from chat.commands.posts import WHOLE_ROOM, DeletePost, MarkRead, Tombstone
+from chat.commands.posts import WHOLE_ROOM, DeletePost, MarkRead, MarkUnread, Tombstone
 from chat.commands.rooms import ChangeRoom, DeleteRoom
 from chat.state import tables as state_tables
 from chat.state.apply import posts
@@ -79,6 +79,21 @@ def test_a_mark_is_told_once_to_who_made_it(chat: Readers) -> None:
     chat.mark("bob", 2)
     chat.mark("bob", 1)
     assert chat.told == [ReadMarkerMoved(chat.index - 2, "bob", "general", 2)]
+
+
+def test_a_marker_goes_back_only_where_messages_are_marked_unread(chat: Readers) -> None:
+    for _ in range(4):
+        chat.post()
+    chat.post("ann", "bob")
+    chat.mark("bob", 4)
+    chat.told.clear()
+    marks = [("bob", 3), ("bob", 3), ("bob", 5), ("bob", 0), ("bob", 9), ("eve", 2)]
+    assert chat.do(MarkUnread(tuple((chat.by[name].by, "general", id) for name, id in marks))) == Done(chat.index)
+    assert chat.told == [ReadMarkerMoved(chat.index, "bob", "general", 2)]
+    assert chat.counts("bob") == (2, 3, 1)
+    chat.do(MarkUnread(((chat.by["bob"].by, "general", 1),)))
+    assert chat.counts("bob") == (0, 5, 1)
+    assert chat.counts("eve") is None, "only readers have something to mark unread"
 
 
 @pytest.mark.parametrize("id", [-1, 0, 2])

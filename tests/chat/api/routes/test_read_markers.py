@@ -6,7 +6,7 @@ import pytest
 
 from chat.commands import OPERATOR, Actor, decode
 from chat.commands.cluster import SetAuth
-from chat.commands.posts import MarkRead, Post
+from chat.commands.posts import MarkRead, MarkUnread, Post
 from chat.services.maintenance import MARKS, MARKS_EVERY_S, Maintenance
 from chat.state.settings import INVITE, OPEN
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, refused
@@ -87,6 +87,38 @@ def test_however_often_somebody_marks_the_log_has_one_command_in_five_seconds(ch
     assert chat.kept() == [MarkRead(((chat.number["bob"], "general", 31),))]
     chat.now_s += MARKS_EVERY_S
     assert chat.kept() == []
+
+
+def test_marking_unread_is_told_before_what_was_read_and_only_where_it_changes_something(chat: Reading) -> None:
+    for id in (1, 2, 3):
+        chat.say("ann")
+        chat.mark("bob", id)
+    assert len(chat.kept()) == 1
+    unread = {"Id": 2, "Unread": True}
+    assert chat.ask("bob", "PUT", f"{GENERAL}/read", unread).status_code == 202
+    assert chat.ask("gus", "PUT", f"{GENERAL}/read", unread).status_code in (202, 404)
+    chat.mark("eve", 3)
+    assert chat.kept() == []
+    chat.now_s += MARKS_EVERY_S
+    back = MarkUnread(((chat.number["bob"], "general", 2),))
+    assert [*chat.kept(), *chat.kept()] == [back, MarkRead(((chat.number["eve"], "general", 3),))]
+    chat.ask("bob", "PUT", f"{GENERAL}/read", unread)
+    chat.now_s += MARKS_EVERY_S
+    assert chat.kept() == []
+    assert refused(chat.ask("bob", "PUT", f"{GENERAL}/read", {"Id": 1, "Unread": 1}), 400, "Unread")
+
+
+def test_marking_unread_that_failed_is_told_later(chat: Reading) -> None:
+    chat.say("ann")
+    chat.mark("bob", 1)
+    chat.kept()
+    chat.ask("bob", "PUT", f"{GENERAL}/read", {"Id": 1, "Unread": True})
+    chat.now_s += MARKS_EVERY_S
+    chat.replica.unavailable = True
+    assert chat.kept() == []
+    chat.replica.unavailable = False
+    chat.now_s += MARKS_EVERY_S
+    assert chat.kept() == [MarkUnread(((chat.number["bob"], "general", 1),))]
 
 
 def test_a_member_that_does_not_lead_tells_it_too(chat: Reading) -> None:
