@@ -1,5 +1,6 @@
 """The query of a request, and percent-encoding (RFC 3986 §2.1)."""
 
+from datetime import datetime
 from urllib.parse import quote, unquote_to_bytes
 
 from chat.errors import invalid
@@ -36,6 +37,11 @@ class Query:
         """A decimal number within bounds."""
         text = self.text(name)
         return None if text is None else validation.integer(name, text, low, high)
+
+    def moment(self, name: str) -> datetime | None:
+        """A date, which begins at midnight UTC, or a time with its offset from UTC (RFC 3339)."""
+        text = self.text(name)
+        return None if text is None else validation.moment(name, text)
 
     def place(self, name: str) -> Place | None:
         """A place in the log that an answer named as X-Raft-Index."""

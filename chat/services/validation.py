@@ -10,6 +10,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -32,6 +33,7 @@ MARKS_MAX = 30  # of a starter, as UAX #15 "Stream-Safe"; sorting n of them cost
 
 # Control characters (C0, DEL, C1), the bidi controls, lone surrogates.
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:[Zz]|[+-]\d\d:\d\d))?", re.ASCII)
 _NOT_IN_PASSWORDS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _VARIATION = re.compile(r"[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 # A code point that a reader sees by itself: none that is white space, a control character, or of Unicode 15's
@@ -177,6 +179,17 @@ def integer(field: str, text: str, low: int = 0, high: int = INTEGER_MAX) -> int
     if not _INTEGER.fullmatch(text) or not low <= int(text) <= high:
         raise invalid(field, f"must be an integer from {low} to {high}")
     return int(text)
+
+
+def moment(field: str, text: str) -> datetime:
+    """A date, which begins at midnight UTC, or a time with its offset from UTC (RFC 3339 §5.6)."""
+    if not _MOMENT.fullmatch(text):
+        raise invalid(field, "must be a date like 2026-11-23, or a time like 2026-11-23T10:00:00Z")
+    try:
+        found = datetime.fromisoformat(text.upper())
+        return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    except ValueError:
+        raise invalid(field, "is not in the calendar") from None
 
 
 def peer_url(field: str, body: bytes) -> str:

@@ -1,5 +1,9 @@
 """`/rooms/{room}` and `/rooms/{room}/messages/{id}`: post, read, edit, delete, react and pin."""
 
+import json
+from bisect import bisect_left
+from dataclasses import replace
+from datetime import datetime
 from functools import lru_cache, partial
 from http import HTTPStatus
 from itertools import chain
@@ -11,6 +15,7 @@ from chat.api.router import Access, Answer, Body, Route
 from chat.api.schemas import (
     CLIENT_ID,
     MESSAGE,
+    MOMENT,
     NAME,
     POST_ID,
     READING,
@@ -81,14 +86,15 @@ def _propose(request: Request, checked: Post) -> Deferred:
 
 
 def read_page(request: Request, room: str) -> Read:
-    """GET /rooms/{room}[?before|after|around=Id][&limit=100]: posts, oldest first; the newest page by default."""
+    """GET /rooms/{room}[?before|after|around=Id | at=time][&limit=100]: posts, oldest first; by default the newest."""
     room = validation.name("RoomName", room)
     query = request.query()
-    ask, stale = _ask(query), is_stale(query)
+    ask, at, stale = _ask(query), query.moment("at"), is_stale(query)
 
     def render() -> Response:
         seen = request.replica.last_applied
-        page, posts = _read(request, room, ask)
+        asked = ask if at is None else replace(ask, around=_first_at(request, room, at))
+        page, posts = _read(request, room, asked)
         headers = [("Cache-Control", "no-store")]
         links = _links(room, ask, page, stale)
         if links:
@@ -145,6 +151,25 @@ def _read(request: Request, room: str, ask: PageRequest) -> tuple[Page, list[byt
         lambda: request.state.page(room, ask, acting),
         lambda page: request.services.rendered.read(page, request.replica),
     )
+
+
+def _first_at(request: Request, room: str, moment: datetime) -> int:
+    """Return the Id of the first post of this time or later; one beyond the newest if there is none.
+
+    A search by halves, which reads one post in each of some 30 steps at most.  It takes the times to ascend: among
+    imported messages, whose times may not, it finds one of several places.
+    """
+
+    def posted_at(id: int) -> datetime:
+        _, posts = _read(request, room, PageRequest(limit=1, after=id - 1))
+        return datetime.fromisoformat(json.loads(posts[0])["PostedAt"])
+
+    page, _ = _read(request, room, PageRequest(limit=1))
+    ids = range(page.oldest_id, page.newest_id + 1)
+    try:
+        return page.oldest_id + bisect_left(ids, moment, key=posted_at)
+    except IndexError:  # the room was deleted meanwhile
+        return page.newest_id + 1
 
 
 def _version_indexes(request: Request, room: str, id: int) -> list[int]:
@@ -275,8 +300,8 @@ def _answer(outcome: Posted) -> Response:
 def _ask(query: Query) -> PageRequest:
     limit = query.integer("limit", 1, PAGE_POSTS_MAX) or PAGE_POSTS_DEFAULT
     before, after, around = query.integer("before"), query.integer("after"), query.integer("around")
-    if [before, after, around].count(None) < 2:
-        raise invalid("before, after, around", "only one of them may be given")
+    if [before, after, around, query.text("at")].count(None) < 3:
+        raise invalid("before, after, around, at", "only one of them may be given")
     return PageRequest(limit, before, after, around)
 
 
@@ -300,6 +325,7 @@ _PAGE = {
     "before": integer(),
     "after": integer(),
     "around": integer(),
+    "at": MOMENT,
     "limit": integer(1, PAGE_POSTS_MAX),
 }
 _POST = ref("Post")

@@ -12,7 +12,7 @@ from chat.api.request import BODY_BYTES_MAX
 from chat.state.name_pages import NamePageRequest
 from raft.core.raft_messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient, ids, links, refused
-from tests.support.fake_replica import FIRST_INDEX
+from tests.support.fake_replica import FIRST_INDEX, FIRST_TIME
 
 
 def test_a_post_is_answered_with_the_post_where_it_is() -> None:
@@ -191,6 +191,25 @@ def test_a_page_is_asked_for_by_a_post_it_lies_before_after_or_around() -> None:
     assert set(links(chat.get(f"{GENERAL}?around=5&limit=3"))) == {"prev", "next"}
 
 
+def test_a_page_is_asked_for_by_a_time() -> None:
+    chat = ChatClient()
+    for hour in range(8):  # 10:00 to 17:00 UTC
+        chat.replica.now = FIRST_TIME + hour * 3_600_000_000
+        chat.fill(1)
+    found = {
+        "2026-11-23": [1, 2, 3],
+        "2026-11-23T12:30:00Z": [3, 4, 5],
+        "2026-11-23t13:00:00.123456z": [3, 4, 5],
+        "2026-11-23T13:00:00.123457Z": [4, 5, 6],
+        "2026-11-23T15:30:00%2B02:00": [4, 5, 6],
+        "2026-11-24": [6, 7, 8],
+        "9999-12-31": [6, 7, 8],
+    }
+    assert {at: ids(chat.get(f"{GENERAL}?at={at}&limit=3")) for at in found} == found
+    assert set(links(chat.get(f"{GENERAL}?at=2026-11-23T12:30:00Z&limit=3"))) == {"prev", "next"}
+    assert ids(chat.get("/rooms/nowhere?at=2026-11-23")) == []
+
+
 def test_a_link_keeps_the_limit_and_the_consistency() -> None:
     chat = ChatClient()
     chat.fill(3)
@@ -273,8 +292,13 @@ def test_a_thousand_posts_of_a_usual_length_are_one_page() -> None:
         ("after=1_0", "after"),
         ("around=%D9%A5", "around"),
         ("after=99999999999999999999", "after"),
-        ("before=3&after=1", "before, after, around"),
-        ("after=1&around=1", "before, after, around"),
+        ("before=3&after=1", "before, after, around, at"),
+        ("after=1&around=1", "before, after, around, at"),
+        ("after=1&at=2026-11-23", "before, after, around, at"),
+        ("at=", "at"),
+        ("at=yesterday", "at"),
+        ("at=2026-11-23T10:00:00", "at"),  # of which offset?
+        ("at=2026-02-30", "at"),
         ("consistency=fresh", "consistency"),
         ("min_index=x", "min_index"),
     ],
