@@ -59,13 +59,14 @@ class StateCopies:
 
     def __init__(self) -> None:
         self.in_doubt = False  # some member's state is: copies are taken at the points of short periods too
+        self.is_alone = False  # nobody is there to compare with: no copy is taken
         self._changed = threading.Condition()
         self._waiting: StateCopy | None = None
         self._is_closed = False
 
     def wants(self, *, is_coarse: bool) -> bool:
         """Return whether a copy is wanted at a point, of a long period or not."""
-        return is_coarse or self.in_doubt
+        return not self.is_alone and (is_coarse or self.in_doubt)
 
     def put(self, format: str, index: int, pieces: Iterator[bytes]) -> None:
         """Let this copy be hashed; never blocks."""

@@ -141,6 +141,7 @@ class DigestWatch:
             self._asked_s = self._clock()
             self._ask_all()
         configuration = self._configuration()
+        self._copies.is_alone = len(configuration.members) == 1
         doubted = self._hear(configuration)
         findings = self._comparison.find(configuration.is_majority, doubted)
         for id in doubted:  # its digest may be forgotten by now, and it tells none until it has a new state
@@ -215,7 +216,7 @@ class DigestWatch:
             self._seen_index, self._seen_s = index, now_s
             return None
         is_known = bool(self._told) and self._told[-1].index == index
-        if is_known or not index or now_s - self._seen_s < QUIET_S:
+        if self._copies.is_alone or is_known or not index or now_s - self._seen_s < QUIET_S:
             return None
         pause_s = max(QUIET_AGAIN_S, COST_SHARE * self._cost_s)
         if now_s - self._quiet_s < pause_s and not self._copies.in_doubt:

@@ -147,6 +147,15 @@ def test_a_quiet_state_is_compared_once_and_not_while_entries_come() -> None:
     assert case.watch._quiet_copy() is None
 
 
+def test_a_member_alone_takes_no_digests() -> None:
+    case = Case(founders([1]))
+    case.last_applied = 7
+    case.watch.look()
+    assert case.watch._quiet_copy() is None
+    case.now_s += QUIET_S
+    assert case.watch._quiet_copy() is None and not case.copies.wants(is_coarse=True)
+
+
 def test_states_that_become_quiet_again_and_again_are_compared_now_and_then() -> None:
     case = Case()
     found = []
