@@ -11,7 +11,7 @@ An example that hypothesis draws may take as long as a busy machine needs for it
 to say.
 
 What is there once the tests are collected stays to the end, so the garbage collector is not to look at it again and
-again: a fifth of the time that the simulator took went into that.
+again: a fifth of the time that the simulator took went into that, and a fifth of the time of the collection.
 
 `--slice` is for another Python than the one that runs all: a fifth of the examples, and of a test that is marked
 `repeated` only the first parameters.  What more of them would find does not depend on the interpreter.
@@ -34,6 +34,7 @@ settings.register_profile("raft-chat", deadline=None)
 settings.register_profile("slice", deadline=None, max_examples=20)
 settings.load_profile("raft-chat")
 
+gc.disable()  # until the tests are collected
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
@@ -103,3 +104,4 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
+    gc.enable()
