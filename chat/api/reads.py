@@ -158,8 +158,10 @@ class Reads:
         try:
             return mending(lambda: self._rendered(settled.request, settled.read, settled.error), mended)
         except CorruptLog as damage:
-            if mended == self._replica.mended or not self._waiting.acquire(blocking=False):
+            if mended == self._replica.mended:
                 return response_of(problem_of(damage))
+            if not self._waiting.acquire(blocking=False):  # which says nothing of whether another node has the record
+                return response_of(unavailable("too many reads wait for damaged records of this node"))
             raise
         except Problem as problem:
             return response_of(problem)
