@@ -1,9 +1,9 @@
 """The scrub: read all of this member's files now and then, so that damage is found while others have a copy.
 
 Rules.  A scrub begins some time after a start and then once a week.  It reads at most `bytes_per_s`, in small steps
-with pauses between them.  One that an operator asks for is quicker.  Only one runs at a time; a second request makes
-the running one quicker.  What it finds goes to the repairer.  Entries that are being written are left to the next
-scrub.
+with pauses between them, and less on a busy machine.  One that an operator asks for is quicker.  Only one runs at a
+time; a second request makes the running one quicker.  What it finds goes to the repairer.  Entries that are being
+written are left to the next scrub.
 """
 
 import logging
@@ -22,6 +22,8 @@ ASKED_BYTES_PER_S = 64_000_000  # when somebody waits for the result
 AFTER_START_S = 60.0  # a start has other things to read
 EVERY_S = 7 * 86_400.0
 LOG_EVERY_S = 60.0  # between two lines of scrubs that found nothing
+BUSY_SHARE = 32  # steps take this part of the time at most: at full speed, a millisecond for 256 KiB
+BUSY_PAUSE_S = 2.0  # at most: a disk that hung once does not stop a scrub for long
 RETRY_S = 600.0  # after a scrub that failed
 
 
@@ -75,6 +77,7 @@ class Scrub:
         self._ended = 0  # and the number of the last one that ended
         self._is_hurried = False
         self._quiet_until_s = clock()  # no line says before that a scrub found nothing
+        self._resumed_s = clock()  # the end of the last pause
         self._stopped = False
         self._progress = Progress(False, 0, 0, 0.0, 0)
         self.bytes_total = 0  # since this process started
@@ -128,6 +131,7 @@ class Scrub:
         """Read everything once."""
         found, done, after_s, damaged = 0, 0, EVERY_S, set[str]()
         self._progress = Progress(True, 0, 0, self._progress.last_end, self._progress.last_found)
+        self._resumed_s = self._clock()
         try:
             for step in self._verify():
                 for damage in step.damages:
@@ -161,12 +165,21 @@ class Scrub:
             logger.info("a scrub has read %d bytes of this node's files, and found %d damaged places", done, found)
 
     def _paused(self, read_bytes: int) -> bool:
-        """Pause for as long as so many bytes may take; return True to end."""
+        """Pause for as long as so many bytes may take; return True to end.
+
+        A step that had to wait for the processor or the disk took longer, and so is the pause: others want them.
+        """
         began_s = self._clock()
+        busy_s = min(BUSY_SHARE * (began_s - self._resumed_s), BUSY_PAUSE_S)
         with self._changed:
-            while not self._stopped and (left_s := began_s + read_bytes / self._speed() - self._clock()) > 0:
+            while not self._stopped and (left_s := began_s + self._pause_s(read_bytes, busy_s) - self._clock()) > 0:
                 self._changed.wait(left_s)
+            self._resumed_s = self._clock()
             return self._stopped
+
+    def _pause_s(self, read_bytes: int, busy_s: float) -> float:
+        pause_s = read_bytes / self._speed()
+        return pause_s if self._is_hurried else max(pause_s, busy_s)
 
     def _speed(self) -> int:
         return ASKED_BYTES_PER_S if self._is_hurried or not self._bytes_per_s else self._bytes_per_s

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from raft.errors import CorruptLog, DiskFull
-from raft.repair.scrub import ASKED_BYTES_PER_S, EVERY_S, LOG_EVERY_S, Scrub
+from raft.repair.scrub import ASKED_BYTES_PER_S, BUSY_PAUSE_S, BUSY_SHARE, EVERY_S, LOG_EVERY_S, Scrub
 from tests.support.waiting import wait_until
 
 
@@ -153,6 +153,24 @@ def test_it_pauses_for_as_long_as_what_it_read_may_take(
     scrub._is_hurried = is_asked
     scrub._paused(1000)
     assert sum(pauses) == pytest.approx(pause_s)
+
+
+@pytest.mark.parametrize(
+    ("step_s", "is_asked", "pause_s"),
+    [(0.01, False, 1.0), (0.05, False, 0.05 * BUSY_SHARE), (60.0, False, BUSY_PAUSE_S), (0.5, True, QUICK_S)],
+)
+def test_it_pauses_longer_where_a_step_had_to_wait_unless_somebody_waits_for_the_result(
+    step_s: float, is_asked: bool, pause_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    scrub = Scrub(Files().verify, lambda error: None, bytes_per_s=1000, clock=clock)
+    monkeypatch.setattr(scrub._changed, "wait", clock.wait)
+    scrub._is_hurried = is_asked
+    for _ in range(2):
+        clock.wait(step_s)
+        before_s = clock.now_s
+        scrub._paused(1000)
+        assert clock.now_s - before_s == pytest.approx(pause_s)
 
 
 def test_a_second_request_makes_the_running_one_quick_and_begins_no_other() -> None:
