@@ -11,6 +11,7 @@
     forwarding.py  what its clients ask: proposals and reads, here or at the leader
     keeping.py     checkpoints and compactions
     clients.py     people who post and read, and whether what they saw can have been
+    lagging_leaders.py  reads where a stale one would show
     invariants.py  what must hold at every step
     faults.py      what goes wrong, and when it is mended
     world.py       all of it together: `run(seed)`

@@ -48,6 +48,7 @@ class History:
         self._forgotten_before = 0  # ClientIds that are older may be known no more
         self.revisions = Revisions()
         self._seen: Counter[str] = Counter()  # room -> the highest Id that any finished operation has told of
+        self.newest = 0, ""  # log index and room of the newest post or change that a client was told of
 
     def forgot(self, before: int) -> None:
         """ClientIds that were seen before that time are let go of, in some of the table."""
@@ -78,6 +79,12 @@ class History:
         require(json.loads(first)["Message"] == text, NAME, f"{text!r} was answered with {post}")
         require(post.id > began_at, NAME, f"{post} comes before post {began_at}, which had been answered")
         self._seen[post.room] = max(self._seen[post.room], post.id)
+        self.newest = max(self.newest, (post.index, post.room))
+
+    def change_done(self, change: PostChanged | Reacted) -> None:
+        """A client was told what became of a post."""
+        self.revisions.acknowledge(change)
+        self.newest = max(self.newest, (change.index, change.room))
 
     def post_gone(self, post: Post) -> None:
         """A client was told that its post stood, and is gone."""
@@ -193,8 +200,9 @@ class Client:
         world, rng = self._world, self._rng
         self._attempt += 1
         attempt = self._attempt
-        if self._member not in world.network.running or rng.random() < 0.2:
-            self._member = rng.choice(world.members)
+        shunned = world.network.shunned
+        if self._member not in world.network.running or self._member in shunned or rng.random() < 0.2:
+            self._member = rng.choice([id for id in world.members if id not in shunned])
         process = world.network.running.get(self._member)
         if process is None:
             world.schedule.after(20 + rng.random() * 30, self._again, attempt)
@@ -319,10 +327,12 @@ class Client:
             if not isinstance(result, Posted):
                 raise Violation(NAME, f"{command} was answered with {result}")
             self._world.history.post_done(result, command.message, self._began_at)
+            self._world.lagging_leaders.look()
             self._world.counts["posts acknowledged"] += 1
             self._world.counts["retries found posted"] += not result.created
         elif isinstance(result, PostChanged | Reacted):
-            self._world.history.revisions.acknowledge(result)
+            self._world.history.change_done(result)
+            self._world.lagging_leaders.look()
             self._world.counts["posts changed"] += 1
         elif isinstance(result, RoomDeleted | RoomChanged):
             self._world.counts["rooms deleted or bounded"] += 1

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 Link = tuple[int, int]
+SHUNNED = 0.5  # of the leaders that outlive their time: no client asks them until one reads there late
 FULL_DISKS = 0.25  # of all seeds
 MEMBERS_MAX = 7  # more would only be slower
 
@@ -30,6 +31,7 @@ class Faults:
         self._fills = False
         self._full_disks = Random(f"full disks of seed {world.seed}")  # its own: other seeds stay as they were
         self._has_full_disks = self._full_disks.random() < FULL_DISKS
+        self._shunning = Random(f"shunned leaders of seed {world.seed}")  # likewise
         self._replaced = 0  # the member whose disk is gone, until it is out of the configuration
 
     def start(self) -> None:
@@ -77,6 +79,7 @@ class Faults:
         self._stopped = True
         world.network.healed = True
         world.network.cut.clear()
+        world.network.shunned.clear()
         for machine in world.machines.values():
             machine.disk.fuse = machine.disk.fail_in = -1
             self._make_room(machine)
@@ -217,7 +220,8 @@ class Faults:
     def outlive(self) -> None:
         """A leader is cut off from the others, not from its clients, and time passes slowly for it.
 
-        It goes on believing that it leads while another one does.
+        It goes on believing that it leads while another one does.  Often its clients leave it alone meanwhile: then the
+        first read there comes late (`lagging_leaders.py`).
         """
         if leader := self._leader():
             machine, others = leader.machine, [id for id in self._world.members if id != leader.id]
@@ -225,6 +229,9 @@ class Faults:
             machine.set_rate(self._rng.choice([0.1, 0.3]), self._world.schedule.now_ms)
             self._world.schedule.after(length_ms, lambda: machine.set_rate(1.0, self._world.schedule.now_ms))
             self._cut([(leader.id, id) for id in others] + [(id, leader.id) for id in others], length_ms)
+            if others and self._shunning.random() < SHUNNED:
+                self._world.network.shunned.add(leader.id)
+                self._world.schedule.after(length_ms, self._world.network.shunned.discard, leader.id)
 
     def ring(self) -> None:
         """Each hears its two neighbours only."""

@@ -76,7 +76,7 @@ class Forwarding:
     def read(self, done: Callable[[RaftError | None], None]) -> None:
         """`done(None)` once the state may be read."""
         self._to_read.append(Read(lambda error, index: done(error), self._process.now_s))
-        self._process.schedule(0, self._run_reads)
+        self._process.schedule(0, self.run_reads)
 
     def read_for_peer(self, call: ReadIndex, done: Callable[[int], None]) -> None:
         """`done` gets the index that a follower's reads hold from, 0 where this member does not lead."""
@@ -141,7 +141,8 @@ class Forwarding:
         if self._to_forward:
             self._process.schedule(0, self._forward)
 
-    def _run_reads(self) -> None:
+    def run_reads(self) -> None:
+        """Ask the leader, here or elsewhere, for the reads that came since the last time."""
         if self._reading is not None or not self._to_read:
             return
         batch, self._to_read = self._to_read, []
@@ -173,7 +174,7 @@ class Forwarding:
                 self.answer_reads()
             else:
                 self._again.extend(batch)
-            self._process.schedule(0, self._run_reads)
+            self._process.schedule(0, self.run_reads)
 
         def failed() -> None:
             self._reading = None
@@ -272,7 +273,7 @@ class Forwarding:
             else:
                 self._to_read.append(item)
         if self._to_read:
-            self._run_reads()
+            self.run_reads()
         self.proposals.expire(now_s)
         self._expire_reads(now_s)
 

@@ -41,6 +41,7 @@ class Network:
     def __init__(self, rng: Random, schedule: Schedule, scenario: Scenario, counts: Counter[str]) -> None:
         self.running: dict[int, Process] = {}
         self.cut: Counter[tuple[int, int]] = Counter()  # links that carry nothing now, and by how many faults
+        self.shunned: set[int] = set()  # members that no client asks now
         self.healed = False
         self._rng = rng
         self._schedule = schedule

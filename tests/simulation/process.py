@@ -178,6 +178,7 @@ class Process:
     def resume(self) -> None:
         """SIGCONT: all that waited happens at once."""
         held, self.held = self.held or [], None
+        self.do(self.world.lagging_leaders.woken, (self,))
         for act, args in held:
             if self.alive:
                 self.do(act, args)
@@ -239,6 +240,8 @@ class Process:
         (_, term, _), self._standing = self._standing, (node.role, node.current_term, node.leader_id)
         if node.leader_id and (node.current_term, node.leader_id) != (term, 0):
             self.forwarding.leader_changed()
+        if node.role is Role.LEADER:
+            self.world.lagging_leaders.elected(self)
 
     # The flusher
 

@@ -9,7 +9,6 @@ from time import process_time
 from unittest import mock
 
 from chat.commands import LEVEL
-from chat.state.accounts import ADMIN, Acting
 from chat.state.room import PageRequest
 from raft.core.configuration import Member
 from raft.core.node import Role
@@ -22,6 +21,7 @@ from tests.simulation.digests import COARSE_SIMULATED_US, FINE_SIMULATED_US, MIN
 from tests.simulation.disk import Died
 from tests.simulation.faults import Faults
 from tests.simulation.invariants import Invariants, Violation
+from tests.simulation.lagging_leaders import READER, LaggingLeaders
 from tests.simulation.leaps import Leaps, with_leaps
 from tests.simulation.machine import Image, Machine
 from tests.simulation.network import Network
@@ -37,7 +37,6 @@ JOIN_EVERY_MS = 50.0
 FORGET_EVERY_S = 0.5
 TOLD_MS = 3_000 * HOLD_SIMULATED_S  # after a leap, until it is followed wherever it is to be
 GOES_ON_MS = 1_000.0
-EVERYTHING = Acting("", ADMIN, operator=True)  # sees it
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +107,7 @@ class World:
         self._faults = Faults(self, self._rng())
         self._roll_backs = RollBacks(self, self._faults)
         self.leaps = Leaps(self)
+        self.lagging_leaders = LaggingLeaders(self)
         self._clients = [Client(id, self, self._rng()) for id in range(1, scenario.clients + 1)]
 
     def _rng(self) -> Random:
@@ -190,7 +190,7 @@ class World:
                 continue  # it is no member any more, or not yet
             self.invariants.state(process.machine, applied, process.digest())
             for room in self.history.rooms:
-                page = process.state.page(room, PageRequest(limit=1_000_000), EVERYTHING)
+                page = process.state.page(room, PageRequest(limit=1_000_000), READER)
                 self.history.read_done(
                     page, room, process.shown(page), self.history.seen(room), self.history.revisions.acknowledged(room)
                 )
