@@ -11,7 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from raft.errors import RefusedPeer
-from raft.rpc.calls import Sender
+from raft.rpc.calls import Propose, Sender
 from raft.rpc.codec import Answer, Call, decode_answer, decode_call, encode
 from tests.simulation.scenario import Scenario
 from tests.simulation.schedule import Schedule
@@ -62,7 +62,11 @@ class Network:
         ask = Ask(source, call, done, failed, None if self._scenario.tame else late)
         self._schedule.after_for(source, timeout_ms, self.fail, ask)
         sender = source.sender
-        for delay_ms in self._journeys(source.id, call.target):
+        journeys = self._journeys(source.id, call.target)
+        if isinstance(call, Propose):
+            # HTTP sends no request twice.  So a refusal holds: no other copy of those proposals is accepted later.
+            journeys = journeys[:1]
+        for delay_ms in journeys:
             self._schedule.after(delay_ms, self._arrive, ask, sender)
         return ask
 
