@@ -75,6 +75,7 @@ class Process:
         self.last_applied = 0
         self.settled_voters: tuple[int, ...] = ()  # whose clocks count
         self.settled_ms = -1.0  # when what was heard was last taken in, by the observer's clock
+        self.settled_heard_ms: dict[int, float] = {}  # by member: of what was taken in, when it was heard
         self.clocks = Clocks(self.id, lambda: self.wall_us, lambda: self.now_s)
         self.state = ChatState()
         self.replicated = Replicated(self.state)
@@ -480,6 +481,7 @@ class Process:
             self._keep_identity()
         self.settled_voters = self.node.configuration.voters
         self.settled_ms = self.world.schedule.now_ms
+        self.settled_heard_ms = dict(self.notices.heard_ms)
         settle(self.clocks, self.node)
         self.enter(self.node.tick, self.machine.steady_ms(self.world.schedule.now_ms), self.clocks.stamp())
         if self.clocks.due_leap is not None:

@@ -166,7 +166,7 @@ class Truth:
 
     def _is_sure(self, process: "Process", *, of_all: bool) -> bool:
         """Whether it can know what time it is; `of_all`: for sure, which takes the clocks of all voters."""
-        voters, heard_ms = process.node.configuration.voters, process.notices.heard_ms
+        voters, heard_ms = process.node.configuration.voters, process.settled_heard_ms
         wrong = len(self.liars.intersection(voters))
         others = [id for id in voters if id != process.id]
         machine = process.machine
