@@ -13,6 +13,7 @@
     clients.py     people who post and read, and whether what they saw can have been
     lagging_leaders.py  reads where a stale one would show
     invariants.py  what must hold at every step
+    outliving.py   leaders that do not know yet that another one leads
     faults.py      what goes wrong, and when it is mended
     world.py       all of it together: `run(seed)`
 

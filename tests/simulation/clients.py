@@ -125,6 +125,7 @@ class Client:
         self._operations = 0
         self._attempt = 0  # answers to earlier ones are not heard any more
         self._member = 0
+        self._asks = False  # an operation is under way
         self._room = ""
         self._began_at = 0
         self._changed_at = 0
@@ -198,6 +199,7 @@ class Client:
     def _ask(self) -> None:
         """Ask a member, usually the same as before."""
         world, rng = self._world, self._rng
+        self._asks = True
         self._attempt += 1
         attempt = self._attempt
         shunned = world.network.shunned
@@ -215,6 +217,12 @@ class Client:
         if attempt == self._attempt:
             self._member = 0
             self._ask()
+
+    def leave(self, member: int) -> None:
+        """Wait for an answer of that member no longer."""
+        if self._asks and self._member == member:
+            self._attempt += 1
+            self._world.schedule.after(self._rng.random() * 20, self._again, self._attempt)
 
     def _arrives(self) -> bool:
         return self._world.network.healed or self._rng.random() >= self._world.scenario.loss
@@ -350,5 +358,6 @@ class Client:
         self._world.schedule.after(10 + self._rng.random() * 20, self._again, self._attempt)
 
     def _over(self) -> None:
+        self._asks = False
         self._attempt += 1
         self.start()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from raft.core.configuration import AddMember, RemoveMember
 from raft.core.node import Role
 from raft.engine.clocks import stamp
+from tests.simulation.outliving import Outliving
 
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 Link = tuple[int, int]
-SHUNNED = 0.5  # of the leaders that outlive their time: no client asks them until one reads there late
+WAIT_MS = 20.0  # until a fault is tried again that would end another one too soon
 FULL_DISKS = 0.25  # of all seeds
 MEMBERS_MAX = 7  # more would only be slower
 
@@ -28,18 +29,20 @@ class Faults:
         self._names = [name for name, _ in world.scenario.faults]
         self._weights = [weight for _, weight in world.scenario.faults]
         self._stopped = False
-        self._fills = False
         self._full_disks = Random(f"full disks of seed {world.seed}")  # its own: other seeds stay as they were
         self._has_full_disks = self._full_disks.random() < FULL_DISKS
-        self._shunning = Random(f"shunned leaders of seed {world.seed}")  # likewise
+        self._outliving = Outliving(world, self)
         self._replaced = 0  # the member whose disk is gone, until it is out of the configuration
 
     def start(self) -> None:
         """The first fault comes soon."""
-        self._world.schedule.after(self._rng.expovariate(1.0) * self._world.scenario.fault_every_ms, self._strike)
-        if self._has_full_disks and not self._fills:
-            self._fills = True
+        self._strike_later()
+        self._outliving.start()
+        if self._has_full_disks:
             self._fill_later()
+
+    def _strike_later(self) -> None:
+        self._world.schedule.after(self._rng.expovariate(1.0) * self._world.scenario.fault_every_ms, self._strike)
 
     def _fill_later(self) -> None:
         self._world.schedule.after(self._full_disks.uniform(100, 2_000), self._fill)
@@ -68,10 +71,13 @@ class Faults:
     def _strike(self) -> None:
         if self._stopped:
             return
+        if self._outliving.is_under_way():
+            self._world.schedule.after(WAIT_MS, self._strike)
+            return
         name = self._rng.choices(self._names, self._weights)[0]
         act: Callable[[], None] = getattr(self, name)
         act()
-        self.start()
+        self._strike_later()
 
     def stop(self) -> None:
         """Mend everything that does not mend by itself."""
@@ -135,8 +141,12 @@ class Faults:
         """SIGSTOP, and SIGCONT some time later."""
         process = self._victim()
         if process is not None and process.held is None:
-            process.pause()
-            self._world.schedule.after(self._for_a_while_ms(), self._resume, process)
+            self.pause_for(process, self._for_a_while_ms())
+
+    def pause_for(self, process: "Process", length_ms: float) -> None:
+        """SIGSTOP, and SIGCONT after so long."""
+        process.pause()
+        self._world.schedule.after(length_ms, self._resume, process)
 
     def _resume(self, process: "Process") -> None:
         if process.alive and process.held is not None:
@@ -199,15 +209,15 @@ class Faults:
     def cut_link(self) -> None:
         """Some one-way links carry nothing."""
         ids = self._world.members
-        self._cut([(self._rng.choice(ids), self._rng.choice(ids)) for _ in range(self._rng.randint(1, 3))])
+        self.cut([(self._rng.choice(ids), self._rng.choice(ids)) for _ in range(self._rng.randint(1, 3))])
 
     def partition(self) -> None:
         """Two sides that do not hear each other, or one that does not hear the other."""
         ids, one_way = self._world.members, self._rng.random() < 0.3
         side = {id for id in ids if self._rng.random() < 0.5}
-        self._cut([(a, b) for a in ids for b in ids if (a in side and b not in side)])
+        self.cut([(a, b) for a in ids for b in ids if (a in side and b not in side)])
         if not one_way:
-            self._cut([(b, a) for a in ids for b in ids if (a in side and b not in side)])
+            self.cut([(b, a) for a in ids for b in ids if (a in side and b not in side)])
 
     def isolate_leader(self) -> None:
         """Only the leader is cut off: fully, or only from what it hears, or only from who hears it."""
@@ -215,38 +225,28 @@ class Faults:
             others = [id for id in self._world.members if id != leader.id]
             ways = self._rng.choice(["both", "out", "in"])
             out = [(leader.id, id) for id in others] if ways != "in" else []
-            self._cut(out + [(id, leader.id) for id in others] if ways != "out" else out)
+            self.cut(out + [(id, leader.id) for id in others] if ways != "out" else out)
 
     def outlive(self) -> None:
-        """A leader is cut off from the others, not from its clients, and time passes slowly for it.
-
-        It goes on believing that it leads while another one does.  Often its clients leave it alone meanwhile: then the
-        first read there comes late (`lagging_leaders.py`).
-        """
+        """A leader goes on believing that it leads while another one does."""
         if leader := self._leader():
-            machine, others = leader.machine, [id for id in self._world.members if id != leader.id]
-            length_ms = self._rng.uniform(2, 5) * self._world.scenario.settings.election_timeout_ms
-            machine.set_rate(self._rng.choice([0.1, 0.3]), self._world.schedule.now_ms)
-            self._world.schedule.after(length_ms, lambda: machine.set_rate(1.0, self._world.schedule.now_ms))
-            self._cut([(leader.id, id) for id in others] + [(id, leader.id) for id in others], length_ms)
-            if others and self._shunning.random() < SHUNNED:
-                self._world.network.shunned.add(leader.id)
-                self._world.schedule.after(length_ms, self._world.network.shunned.discard, leader.id)
+            self._outliving.begin(leader)
 
     def ring(self) -> None:
         """Each hears its two neighbours only."""
         ids = self._world.members
         size = len(ids)
         near = {(ids[n], ids[(n + 1) % size]) for n in range(size)}
-        self._cut([(a, b) for a in ids for b in ids if a != b and (a, b) not in near and (b, a) not in near])
+        self.cut([(a, b) for a in ids for b in ids if a != b and (a, b) not in near and (b, a) not in near])
 
     def flap(self) -> None:
         """A link comes and goes."""
         link = (self._rng.choice(self._world.members), self._rng.choice(self._world.members))
         for n in range(self._rng.randint(2, 6)):
-            self._world.schedule.after(n * self._for_a_while_ms() / 3, self._cut, [link])
+            self._world.schedule.after(n * self._for_a_while_ms() / 3, self.cut, [link])
 
-    def _cut(self, links: list[Link], length_ms: float = 0) -> None:
+    def cut(self, links: list[Link], length_ms: float = 0) -> None:
+        """These links carry nothing for a while."""
         if self._stopped:
             return
         self._world.network.cut.update(links)

@@ -11,6 +11,7 @@ each moment from which on a stale read can show:
 The engine may answer such a read late or not at all, but never with a page that is stale.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ class LaggingLeaders:
     def __init__(self, world: "World") -> None:
         self._world = world
         self._asked: set[Process] = set()  # a read there is not answered yet: one at a time
+        self._reads: Counter[Process] = Counter()
 
     def look(self) -> None:
         """Read at every leader that lags now."""
@@ -50,6 +52,10 @@ class LaggingLeaders:
             self._read(process)
             process.forwarding.run_reads()
 
+    def reads_at(self, process: "Process") -> int:
+        """How often somebody has read there when it lagged."""
+        return self._reads[process]
+
     def _lags(self, process: "Process") -> bool:
         is_leader = process.node.role is Role.LEADER
         return is_leader and process.last_applied < self._world.history.newest[0] and process not in self._asked
@@ -58,7 +64,10 @@ class LaggingLeaders:
         if process in self._asked:
             return
         self._asked.add(process)
-        self._world.counts["reads at leaders that lag"] += 1
+        self._reads[process] += 1
+        running, term = self._world.network.running.values(), process.node.current_term
+        is_replaced = any(other.node.role is Role.LEADER and other.node.current_term > term for other in running)
+        self._world.counts["reads at leaders that are replaced" if is_replaced else "reads at leaders that lag"] += 1
         process.forwarding.read(self._shown(process))
 
     def _shown(self, process: "Process") -> Callable[[RaftError | None], None]:

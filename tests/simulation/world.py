@@ -323,6 +323,14 @@ class World:
         process.machine.roll_back(image)
         self.schedule.after(down_ms, self.restart, process.machine)
 
+    def shun(self, id: int, length_ms: float) -> None:
+        """For a while the clients leave this member alone, if there is another one."""
+        if len(self.machines) > 1:
+            self.network.shunned.add(id)
+            self.schedule.after(length_ms, self.network.shunned.discard, id)
+            for client in self._clients:
+                client.leave(id)
+
     def _down(self, process: Process, power: bool) -> None:
         machine = process.machine
         self.network.running.pop(machine.id, None)
