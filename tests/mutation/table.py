@@ -73,7 +73,6 @@ ELECTIONS = (
         segment.encode_header,
         "header.hard_state.voted_for",
         "0",
-        seed=5,
     ),
     mutant(
         "two-votes-a-term",
@@ -91,7 +90,7 @@ ELECTIONS = (
         Node._on_request_vote,
         "self.log.is_up_to_date(m.last_log_index, m.last_log_term)",
         "True",
-        seed=29,
+        seed=14,
     ),
     mutant(
         "longer-log-beats-newer-term",
@@ -140,7 +139,6 @@ REPLICATION = (
         Node._advance_commit,
         " or self.log.term_at(agreed) != self.current_term",
         "",
-        seed=3,
     ),
     mutant(
         "follower-acknowledges-before-its-disk",
@@ -174,7 +172,7 @@ REPLICATION = (
         Node._take_entries,
         "self.log.term_at(entry.index) == entry.term",
         "entry.index <= self.commit_index",
-        seed=124,
+        seed=51,
     ),
     mutant(
         "append-without-the-check-of-what-is-before",
@@ -192,7 +190,7 @@ REPLICATION = (
         Node._on_append_entries,
         "match_index=prev_log_index + taken",
         "match_index=self.log.last_index",
-        seed=18,
+        seed=3,
     ),
     mutant(
         "commits-beyond-what-the-append-vouches-for",
@@ -201,7 +199,7 @@ REPLICATION = (
         Node._accept_append,
         "min(m.leader_commit, match_index)",
         "min(m.leader_commit, self.log.last_index)",
-        seed=18,
+        seed=3,
     ),
     mutant(
         "heartbeat-commits-what-it-does-not-match",
@@ -210,7 +208,7 @@ REPLICATION = (
         Node._on_append_entries,
         "match_index=prev_log_index + taken",
         "match_index=self.log.last_index if m.heartbeat else prev_log_index + taken",
-        seed=18,
+        seed=3,
     ),
     mutant(
         "answer-of-an-earlier-term-believed",
@@ -246,6 +244,7 @@ REPLICATION = (
         Node.ready,
         "min(self.commit_index, self.durable_index)",
         "self.commit_index",
+        seed=2,
     ),
     mutant(
         "new-leader-tidies-up",
@@ -254,7 +253,7 @@ REPLICATION = (
         Node.become_leader,
         "self._follow_configuration()\n",
         "self._truncate_from(self.commit_index + 1)\n    self._follow_configuration()\n",
-        seed=5,
+        seed=10,
     ),
     mutant(
         "time-goes-back",
@@ -283,7 +282,7 @@ READS = (
         Node._close_round,
         "self.configuration.is_majority([*acked, self.id])",
         "self._majority_in_contact(self.configuration)",
-        seed=250,
+        seed=3,
     ),
     mutant(
         "read-confirmed-by-the-round-before",
@@ -292,7 +291,7 @@ READS = (
         Node._close_round,
         ">= self._round]",
         ">= self._round - 1]",
-        seed=250,
+        seed=3,
     ),
     mutant(
         "round-of-an-earlier-life-echoed",
@@ -337,7 +336,7 @@ READS = (
         Node._open_round,
         "(token, self.commit_index)",
         "(token, min(1, self.commit_index))",
-        seed=10,
+        seed=2,
     ),
 )
 
@@ -357,7 +356,6 @@ MEMBERSHIP = (
         Node._require_settled_configuration,
         "if self.configuration_index > self.commit_index:",
         "if False:",
-        seed=7,
     ),
     mutant(
         "truncated-change-stays-in-force",
@@ -366,7 +364,7 @@ MEMBERSHIP = (
         Node._truncate_from,
         "self._configurations.pop()",
         "break",
-        seed=7,
+        seed=8,
     ),
     mutant(
         "learner-counted",
@@ -404,7 +402,6 @@ STORAGE = (
         disk.create_durably,
         "disk.sync_directory(path.parent)",
         "pass",
-        seed=1,
     ),
     mutant(
         "torn-tail-not-written-anew",
@@ -413,7 +410,6 @@ STORAGE = (
         recovery._Recovery._close_last,
         "log.carried = [pair for pair in carried if pair[0] > log.positions.base_index]",
         "self._log.carried = []",
-        seed=3,
     ),
     mutant(
         "durable-offset-of-the-end",
@@ -422,7 +418,6 @@ STORAGE = (
         Storage._append,
         "encode_opening(start, ",
         "encode_opening(start + 1, ",
-        seed=1,
     ),
     mutant(
         "index-forgets-the-configurations",
@@ -431,7 +426,6 @@ STORAGE = (
         Indexes.keep_segment,
         "for one in content.configurations",
         "for one in []",
-        seed=3,
     ),
     mutant(
         "start-keeps-what-was-replaced",
@@ -440,7 +434,7 @@ STORAGE = (
         recovery.RecoveredLog.take,
         "self._forget(content.first_index)",
         "self._forget(content.first_written)",
-        seed=163,
+        seed=60,
     ),
     mutant(
         "index-without-its-last-entry",
@@ -449,7 +443,6 @@ STORAGE = (
         Indexes.keep_segment,
         "[content.positions]",
         "[content.positions[:-1]]",
-        seed=3,
     ),
 )
 
@@ -461,7 +454,6 @@ CLIENTS = (
         Sessions.admit,
         " or id.sequence in session.applied",
         "",
-        seed=4,
     ),
     mutant(
         "start-that-is-not-counted",
@@ -470,7 +462,6 @@ CLIENTS = (
         identity.load_or_create,
         "identity.boot + 1 + _random_31_bits(random_bytes)",
         "max(identity.boot, 1)",
-        seed=5,
     ),
     mutant(
         "answered-too-early-forgotten",
@@ -479,7 +470,7 @@ CLIENTS = (
         Sessions.admit,
         "session.remember(id)",
         "session.applied = {id.sequence}",
-        seed=12,
+        seed=3,
     ),
     mutant(
         "unknown-outcome-called-refused",
@@ -488,7 +479,7 @@ CLIENTS = (
         Proposals.expire,
         "if waiting.handed_over:",
         "if False:",
-        seed=173,
+        seed=18,
     ),
 )
 
@@ -500,6 +491,7 @@ SNAPSHOTS = (
         Replicated.restore,
         "self._sessions = sessions",
         "self._sessions = Sessions()",
+        seed=2,
     ),
     mutant(
         "document-forgets-the-sessions",
@@ -508,7 +500,7 @@ SNAPSHOTS = (
         Replicated.document,
         "self._sessions.document()",
         "[]",
-        seed=115,
+        seed=39,
     ),
     mutant(
         "document-forgets-the-client-ids",
@@ -526,7 +518,7 @@ SNAPSHOTS = (
         sections._copy_log_times,
         "zip(log_times.moments, log_times.indexes, strict=True)",
         "()",
-        seed=36,
+        seed=7,
     ),
     mutant(
         "document-forgets-the-details",
@@ -596,7 +588,7 @@ SNAPSHOTS = (
         sections._copy_revisions,
         "for name in changed for",
         "for name in changed[:0] for",
-        seed=5,
+        seed=7,
     ),
     mutant(
         "compaction-forgets-the-configuration",
@@ -605,6 +597,7 @@ SNAPSHOTS = (
         Replicated.apply,
         "if entry.kind is Kind.CONFIGURATION:",
         "if False:",
+        seed=1,
     ),
     mutant(
         "snapshot-renamed-before-the-log-goes-on",
@@ -613,7 +606,7 @@ SNAPSHOTS = (
         Storage._install,
         "    self._rotate(file.meta.index + 1)\n",
         "",
-        seed=53,
+        seed=35,
     ),
     mutant(
         "snapshot-forgets-the-configuration",
@@ -622,7 +615,7 @@ SNAPSHOTS = (
         Node._install,
         "self._configurations = [(snapshot.configuration_index, configuration)]",
         "self._configurations = self._configurations[:1]",
-        seed=13,
+        seed=2,
     ),
     mutant(
         "snapshot-acknowledged-before-it-is-durable",
@@ -631,7 +624,7 @@ SNAPSHOTS = (
         Node._on_install_snapshot,
         "self._answer(reply, reply.match_index)",
         "self._answer(reply)",
-        seed=13,
+        seed=2,
     ),
     mutant(
         "snapshot-over-a-log-that-holds-more",
