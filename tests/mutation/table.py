@@ -546,7 +546,7 @@ SNAPSHOTS = (
         "return chain((sessions,), self._machine.document())",
         "state = self._machine.document(); return chain("
         """(b'{"sessions":%b}' % json.dumps(one.document()).encode() for one in (self._sessions,)), state)""",
-        seed=88,
+        seed=7,
     ),
     mutant(
         "document-of-another-entry",
