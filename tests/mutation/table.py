@@ -672,7 +672,7 @@ ACCOUNTS = (
         credentials.redeem_ticket,
         "_drop_ticket(tables, command.digest)",
         "pass",
-        seed=640,
+        seed=1055,
     ),
     mutant(
         "document-forgets-the-tokens",
