@@ -479,7 +479,7 @@ CLIENTS = (
         Proposals.expire,
         "if waiting.handed_over:",
         "if False:",
-        seed=18,
+        seed=173,
     ),
 )
 
@@ -702,7 +702,7 @@ CLOCKS = (
         Clocks._bound,
         "if self._is_sure else self._low",
         "if self._is_sure else max(own, self._low)",
-        seed=256,
+        seed=307,
     ),
 )
 
