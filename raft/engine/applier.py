@@ -327,8 +327,9 @@ class Applier:
                 if self._node_lock.read(_is_alone):
                     raise
                 tries += 1
-                if tries % LOST_TRIES == 0 and self._node_lock.read(_is_led_by_another):
-                    self._lost_state(damage)  # the others may have compacted it away: a snapshot has what it did
+                if tries % LOST_TRIES == 0 and self._node_lock.read(_has_leader):
+                    # The others may have compacted it away: a snapshot has what it did.  A leader hands over for that.
+                    self._lost_state(damage)
                     if self._is_frozen:
                         return
                 if self._stopping.wait(MEND_S):
@@ -419,8 +420,8 @@ class Applier:
         return (done, result) if done else None
 
 
-def _is_led_by_another(node: Node) -> bool:
-    return node.leader_id not in (0, node.id)
+def _has_leader(node: Node) -> bool:
+    return node.leader_id != 0
 
 
 def _is_alone(node: Node) -> bool:

@@ -418,7 +418,8 @@ class _Recovery:
         if not self._log.continues(found.content):
             self._refuse(header.name, scan.stop, _DAMAGED)
         if file is not None and not found.lost:
-            self._indexes.renew_segment(file, header, sealed.end, sealed.crc, found.content)
+            with suppress(OSError):  # an unreadable page that holds no entry: a start can do without the index
+                self._indexes.renew_segment(file, header, sealed.end, sealed.crc, found.content)
         self._add_holes(header.name, found)
         return found.content
 

@@ -364,6 +364,34 @@ def test_a_stop_ends_the_wait_for_an_entry_that_nobody_has(monkeypatch: pytest.M
     assert not thread.is_alive() and applier.last_applied == 4
 
 
+def test_a_leader_asks_for_a_snapshot_too_when_nobody_has_the_entry_that_it_has_to_apply(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("raft.engine.applier._is_alone", lambda node: False)
+    monkeypatch.setattr("raft.engine.applier.MEND_S", 0.0)
+    alone, _, memory = restarted(10)
+    asked, is_asked = list[int](), threading.Event()
+
+    def lost_state(damage: CorruptLog) -> bool:
+        asked.append(applier.last_applied)
+        is_asked.set()
+        return True
+
+    applier = Applier(
+        alone.node_lock, cast(Storage, Damaged(alone.storage, 5)), memory, Proposals(1, 2),
+        lambda configuration: None, lost_state=lost_state,
+    )  # fmt: skip
+    alone.node_lock.act(lambda node: setattr(node, "leader_id", node.id))
+    assert applier.commit(10)
+    applier.wake()
+    thread = threading.Thread(target=applier.run)
+    thread.start()
+    assert is_asked.wait(5)
+    applier.stop()
+    thread.join(5)
+    assert asked[0] == 4 and not thread.is_alive()
+
+
 def test_a_thread_that_applies_a_few_leaves_a_damaged_entry_to_the_one_that_may_wait() -> None:
     alone, _, memory = restarted(3)
     disk, threads = Damaged(alone.storage, 2), list[str]()

@@ -1,6 +1,7 @@
 """A start whose files are damaged: which entries are lost is certain, or it is refused."""
 
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -13,7 +14,7 @@ from raft.errors import CorruptLog
 from raft.storage.file_names import checkpoint_index, index_name, indexed_by, segment_name, sequence_of
 from raft.storage.log_store import Storage
 from raft.storage.segment import decode_header, encode_header
-from tests.raft.disks import entries, entry
+from tests.raft.disks import BadDisk, entries, entry
 from tests.raft.power import PowerDisk
 from tests.raft.storage.test_sealed_files import (
     DIRECTORY,
@@ -260,3 +261,22 @@ def test_any_two_starts_after_the_same_damage_find_the_same() -> None:
         if not isinstance(first, CorruptLog):
             found, again = first.recovered, Storage.open(disk, DIRECTORY).recovered
             assert (again.holes, again.last_index, again.term_runs) == (found.holes, found.last_index, found.term_runs)
+
+
+def test_a_start_bears_an_unreadable_page_in_which_no_entry_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raft.storage.salvage._PAGE_BYTES", 8)  # smaller than an opening
+    disk, log = BadDisk(), entries(1, 6)
+    storage = Storage.open(disk, tmp_path)
+    storage.append(HardState(1, 1, 0), log[:3])
+    storage.append(None, log[3:])
+    name = storage.newest_segment
+    storage.end_segment()
+    storage.append(None, ())
+    storage.close()
+    disk.bad.add((name, (tmp_path / name).read_bytes().index(log[3].record) - 9))  # in the opening of that batch
+    started = Storage.open(disk, tmp_path)
+    assert (started.holes(), started.last_index) == ([], 6)
+    assert started.reader.read_many([1, 4, 6]) == [log[0].record, log[3].record, log[5].record]
+    started.close()
