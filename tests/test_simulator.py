@@ -90,3 +90,14 @@ def test_a_memory_that_is_changed_is_found_and_gets_a_sound_state() -> None:
         counts.update(outcome.counts)
     assert counts["memories changed"] == len(outcomes)
     assert counts["members set aside"] >= 2 and counts["new states"] >= 2  # other lives restart it, or have two voters
+
+
+def test_what_rots_on_disks_is_mended_while_another_member_has_it() -> None:
+    counts: Counter[str] = Counter()
+    for outcome in outcomes_of(range(1002, 1098, 4)):
+        assert not isinstance(outcome, str), outcome
+        counts.update(outcome.counts)
+    kinds = ("bit", "page", "cut", "lost", "unreadable", "index", "index lost")
+    assert {kind for kind in kinds if not counts[f"rot: {kind}"]} == set()
+    met = ("entries fetched", "entries lost in a start", "applying that met damage", "bases made anew", "states lost")
+    assert {name for name in met if not counts[name]} == set()

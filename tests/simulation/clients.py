@@ -23,7 +23,7 @@ from chat.state import permissions
 from chat.state.events import PostChanged, Reacted, RoomDeleted
 from chat.state.results import Done, Posted, Refusal, Repeated, RoomChanged, TokensRevoked
 from chat.state.room import Page, PageRequest
-from raft.errors import RaftError
+from raft.errors import CorruptLog, RaftError
 from tests.simulation.accounts import SIGNED_OUT, Account, SignIn, acts_by
 from tests.simulation.invariants import Violation, require
 from tests.simulation.machine import EPOCH
@@ -257,7 +257,9 @@ class Client:
             self._answer(attempt, lambda: self._failed(error))
             return
         try:
-            change = command_for(cast("Replica", process), process.state, wish)
+            change = command_for(cast("Replica", process), process.state, wish, process.mended)
+        except CorruptLog:
+            return  # the client asks again
         except Problem as problem:  # it is gone, or not this one's
             refusal = Refusal(problem.code, str(problem))
             self._answer(attempt, lambda: self._done(wish, refusal))
@@ -269,7 +271,11 @@ class Client:
 
     def _commanded(self, process: "Process", attempt: int, command: Command, result: object) -> None:
         if isinstance(command, Post) and isinstance(result, Repeated):
-            result = answer_to_repeat(command, result, process.commands)
+            try:
+                result = answer_to_repeat(command, result, process.commands)
+            except CorruptLog as damage:
+                process.mended(damage)
+                return  # the client asks again
         self._answer(attempt, lambda: self._done(command, result))
 
     def _read(self, process: "Process", attempt: int, error: RaftError | None) -> None:

@@ -19,9 +19,9 @@ from raft.digest.comparison import Comparison
 from raft.digest.set_aside import Phase, SetAside
 from raft.digest.state_digest import TOLD_MAX, StateCopy, StateDigest, decode_digests, encode_digests
 from raft.engine.leader_client import LeaderClient
-from raft.engine.node_lock import NodeLock
 from raft.rpc.calls import WantSnapshot
 from tests.simulation.invariants import Violation
+from tests.simulation.tasks import Ended
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
@@ -61,13 +61,15 @@ def _change(world: "World", rng: Random) -> None:
         world.trace(f"the memory of {process.id} is changed")
 
 
-class _Lock:
+class Lock:
     """The one lock around the node."""
 
     def __init__(self, process: "Process") -> None:
         self._process = process
 
     def act(self, action: Callable[[Node], T]) -> T:
+        if not self._process.alive:
+            raise Ended
         return self._process.enter(action, self._process.node)
 
     def read(self, see: Callable[[Node], T]) -> T:
@@ -99,7 +101,7 @@ class _SetAside(SetAside):
 
     def __init__(self, process: "Process") -> None:
         super().__init__(
-            process.id, cast(NodeLock, _Lock(process)), _Applier(process), process.storage,
+            process.id, process.lock, _Applier(process), process.storage,
             cast(LeaderClient, None), lambda is_held: None, clock=lambda: process.now_s * 20,
         )  # fmt: skip
         self._process = process

@@ -17,7 +17,8 @@ from random import Random
 from raft.storage.disk import AppendFile, Closeable, FileMarks, NoRoom, ReadFile
 from raft.storage.file_names import sequence_of
 
-Names = dict[str, "_Content"]
+Names = dict[str, "Content"]
+Extent = tuple[int, int]  # from a byte up to another one
 RESERVE_BYTES = 2_000
 
 
@@ -26,12 +27,13 @@ class Died(BaseException):
 
 
 @dataclass(slots=True, eq=False)
-class _Content:
+class Content:
     """A file, whatever its name."""
 
     data: bytearray = field(default_factory=bytearray)
     synced: int = 0  # all before it is on the platter, but for `lost`
-    lost: list[tuple[int, int]] = field(default_factory=list)  # pages whose writing back failed
+    lost: list[Extent] = field(default_factory=list)  # pages whose writing back failed
+    unreadable: list[Extent] = field(default_factory=list)  # reads that touch these fail
 
 
 class SimulatedDisk:
@@ -87,7 +89,7 @@ class SimulatedDisk:
 
     def roll_back(self, image: dict[str, bytes]) -> None:
         """The volume is as it was when the image was made."""
-        self._names = {name: _Content(bytearray(data), len(data)) for name, data in image.items()}
+        self._names = {name: Content(bytearray(data), len(data)) for name, data in image.items()}
         self._durable, self._changes = dict(self._names), []
         self._newest_log = max((name for name in image if sequence_of(name)), key=sequence_of, default="")
 
@@ -95,12 +97,30 @@ class SimulatedDisk:
         """Another process may use the disk."""
         self.dead, self.fuse = False, -1
 
+    @property
+    def names_are_durable(self) -> bool:
+        """Whether a power cut would change no name."""
+        return not self._changes
+
+    def content_of(self, name: str) -> Content | None:
+        """The file of this name, as processes see it."""
+        return self._names.get(name)
+
+    def lose(self, name: str) -> None:
+        """The file is gone for good, as nobody asked for."""
+        self._names.pop(name)
+        self._durable.pop(name)
+
+    def bring_back(self, name: str, content: Content) -> None:
+        """Somebody has brought it back."""
+        self._names[name] = self._durable[name] = content
+
     def unsynced_log(self) -> str:
         """The newest segment's name, if a power cut would change it."""
         content = self._names[self._newest_log]
         return self._newest_log if content.synced < len(content.data) else ""
 
-    def _tear(self, content: _Content) -> None:
+    def _tear(self, content: Content) -> None:
         for start, end in content.lost:
             self._blank(content.data, start, end, self._rng.random())
         content.lost = []
@@ -158,7 +178,7 @@ class SimulatedDisk:
             raise NoRoom(errno.ENOSPC, "simulated", str(path))
         if path.name in self._names:
             raise FileExistsError(errno.EEXIST, "exists", str(path))
-        content, name = _Content(), path.name
+        content, name = Content(), path.name
         self._change(lambda names: names.update({name: content}))
         return _Appender(self, content)
 
@@ -176,7 +196,7 @@ class SimulatedDisk:
         if old not in self._names:
             raise FileNotFoundError(errno.ENOENT, "no such file", str(source))
         self._change(lambda names: names.update({new: names.pop(old)}))
-        if sequence_of(new):
+        if sequence_of(new) > sequence_of(self._newest_log):
             self._newest_log = new
 
     def remove(self, path: Path) -> None:
@@ -205,7 +225,7 @@ class SimulatedDisk:
 
     def lock(self, path: Path, owner: bytes) -> Closeable:
         """One process at a time is all there is here."""
-        return _Reader(_Content())
+        return _Reader(Content())
 
     def _change(self, change: Callable[[Names], object]) -> None:
         change(self._names)
@@ -213,7 +233,7 @@ class SimulatedDisk:
 
 
 class _Appender:
-    def __init__(self, disk: SimulatedDisk, content: _Content) -> None:
+    def __init__(self, disk: SimulatedDisk, content: Content) -> None:
         self._disk = disk
         self._content = content
 
@@ -256,7 +276,7 @@ class _Appender:
 
 
 class _Reader:
-    def __init__(self, content: _Content) -> None:
+    def __init__(self, content: Content) -> None:
         self._content = content
 
     @property
@@ -264,6 +284,10 @@ class _Reader:
         return len(self._content.data)
 
     def pread(self, size: int, offset: int) -> bytes:
+        if self._content.unreadable and any(
+            start < offset + size and offset < end for start, end in self._content.unreadable
+        ):
+            raise OSError(errno.EIO, "simulated")
         return bytes(memoryview(self._content.data)[offset : offset + size])
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from raft.errors import (
     Unavailable,
 )
 from raft.rpc.calls import (
+    FetchEntries,
     Hello,
     HelloReply,
     Notice,
@@ -91,6 +92,9 @@ class Endpoint:
             respond(WantSnapshotReply(True))
         elif isinstance(call, SnapshotChunk):
             self._take_chunk(call, respond)
+        elif isinstance(call, FetchEntries):
+            assert process.healing is not None
+            respond(process.healing.serve(call))
         else:
             assert isinstance(call, Request)
             self._requests[request] = respond

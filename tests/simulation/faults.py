@@ -289,6 +289,8 @@ class Faults:
         leader = self._leader()
         if leader is None or self._replaced or len(leader.node.configuration.voters) < 2:
             return
+        if self._world.rot.is_damaged:
+            return  # it may have what another one lacks
         id = self._rng.choice(sorted(leader.node.configuration.members))
         leader.ask_leader(leader.node.change_membership, RemoveMember(id), stamp(leader.clocks, leader.node))
 
@@ -316,6 +318,8 @@ class Faults:
         machines = [machine for machine in world.machines.values() if not machine.removed]
         leader = self._leader()
         if leader is None or self._replaced or any(machine.process is None for machine in machines):
+            return
+        if world.rot.is_damaged:
             return
         nodes = [machine.running.node for machine in machines]
         if any(node.configuration_index > node.commit_index for node in nodes):

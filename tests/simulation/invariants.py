@@ -28,6 +28,8 @@ what is new in it.  The names, and what each says:
   given again
 - single use: a ticket is redeemed once
 - readable: what the state shows is in the log
+- holes: of an entry that a start has lost it knows index and term, and such a one was there
+- mended: what rotted on a disk is mended in the end, byte for byte, while another member has a copy (`rotting.py`)
 - older copies: who holds the record of a start counts nothing of a disk that lacks it; no other member is refused or
   ended for that, and a record never falls
 - believable: no member refuses what a correct one sent, and no program error ends a process
@@ -46,6 +48,7 @@ from chat.commands.cluster import Forget
 from chat.state.events import PostChanged, Reacted
 from chat.state.results import Done, Posted, Redeemed, Refusal, TokenMade, TokensRevoked
 from raft.core.configuration import Configuration, decode_configuration
+from raft.core.entries import entry_of_verified
 from raft.core.node import Node, Ready, Role
 from raft.core.raft_messages import (
     AppendEntriesReply,
@@ -104,6 +107,15 @@ class Invariants:
     def applied_index(self) -> int:
         """How far anybody has applied."""
         return len(self._outcomes)
+
+    def entry(self, machine: "Machine", index: int, term: int) -> Entry:
+        """The entry that a start says is lost.  Raises Violation: nobody ever wrote such a one."""
+        known = self._entries.get((index, term))
+        if known is not None:
+            return entry_of_verified(known[1])
+        if index <= len(self.committed) and self.committed[index - 1].term == term:
+            return self.committed[index - 1]
+        raise Violation("holes", f"member {machine.id} says it has lost {index}@{term}, which nobody wrote")
 
     # What a member says
 

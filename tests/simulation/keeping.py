@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from chat.state.machine import ChatState
+from raft.compaction.child_process import damage_met
 from raft.compaction.compactor import compact
 from raft.core.raft_messages import SnapshotMeta
 from raft.errors import StartRefused
@@ -36,6 +37,7 @@ class Housekeeping:
     def __init__(self, process: "Process") -> None:
         self._process = process
         self._busy = False  # one child at a time
+        self.is_renewing = False  # the base is made anew, which the same thread does
         self._sweeps = 0
         self._steps: Generator[None, None, None] | None = None  # of the checkpoint that is being written
         process.schedule(SWEEP_EVERY_MS, self._sweep)
@@ -48,6 +50,11 @@ class Housekeeping:
         self._sweeps += 1
         if self._sweeps % 3 == 0:  # as it is after texts were taken back
             process.storage.end_segment()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no child runs, and no checkpoint is being made."""
+        return not self._busy and self._steps is None
 
     def die(self) -> None:
         """The process is gone: what it was writing lies there as it is."""
@@ -64,7 +71,7 @@ class Housekeeping:
     def checkpoint(self) -> None:
         """One is made of the state as it is now."""
         process = self._process
-        if self._steps is None and process.last_applied and not process.digests.is_changed:
+        if self._steps is None and not self.is_renewing and process.last_applied and not process.digests.is_changed:
             process.world.invariants.state(process.machine, process.last_applied, process.digest())
             meta = process.replicated.meta
             self._steps = process.storage.write_checkpoint(Document(meta, process.replicated.document()))
@@ -104,6 +111,7 @@ class Housekeeping:
         up_to = process.last_applied
         if (
             process.digests.is_changed
+            or self.is_renewing
             or self._busy
             or not any(entry.index <= up_to for entry in process.machine.configurations)
         ):
@@ -126,6 +134,11 @@ class Housekeeping:
         try:
             meta = compact(disk, DIRECTORY, up_to, ChatState())
         except (LookupError, OSError, StartRefused) as error:
+            damage = damage_met(error, DIRECTORY) if process.healing is not None and not disk.failed else None
+            if damage is not None and process.healing is not None:
+                if process.alive:
+                    process.schedule(0, process.healing.compaction_met, damage)
+                return
             # It may be beside a newer snapshot, of which the process has not heard yet.
             if (
                 not disk.failed

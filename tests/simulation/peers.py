@@ -10,7 +10,7 @@ from raft.core.node import Role
 from raft.core.raft_messages import AppendEntries, InstallSnapshot, Message, Reply, Request
 from raft.engine.removal_check import SILENT_TIMEOUTS
 from raft.engine.replication import APPENDS, SNAPSHOTS, URGENT, send_snapshot
-from raft.errors import InvalidMessage, OlderCopy, RefusedPeer
+from raft.errors import CorruptLog, InvalidMessage, OlderCopy, RefusedPeer
 from raft.rpc.calls import Hello, HelloReply, RecordedBoot, Sender, SnapshotChunk, SnapshotChunkReply
 from raft.rpc.peer_auth import check_sender, cluster_named_by
 from raft.storage.file_names import SnapshotFile
@@ -67,6 +67,9 @@ class Peers:
         except LookupError:
             self._process.schedule(0, failed)
             return
+        except CorruptLog as damage:
+            self.cannot_send(message, damage, failed)
+            return
         if loaded is None:
             over()
         else:
@@ -86,6 +89,12 @@ class Peers:
         if self._process.node.role is not Role.LEADER or self._process.node.current_term != message.term:
             return None
         return replace(message, entries=tuple(entry_of_verified(record) for record in records))
+
+    def cannot_send(self, message: Request, damage: CorruptLog, failed: Callable[[], None]) -> None:
+        """What is damaged is not sent."""
+        if self._process.healing is None:
+            raise damage
+        self._process.healing.cannot_send(message, damage, failed)
 
     def _take_answer(self, member: int, answered: Answered) -> bool:
         """An answer of another Node; whether it was one."""
@@ -184,6 +193,9 @@ class _Shipment:
         try:
             send_snapshot(cast(Storage, self), message.source, message.target, message.snapshot, self._ask)
         except _Pending:
+            return
+        except CorruptLog as damage:
+            self._process.peers.cannot_send(message, damage, self._failed)
             return
         except (OSError, LookupError):
             self._process.world.schedule.after_for(self._process, 0, self._failed)

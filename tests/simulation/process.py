@@ -22,10 +22,12 @@ from chat.state.room import Page
 from raft.cluster.member import make_node
 from raft.core.boots import is_of_older_copy, since_recorded
 from raft.core.configuration import Configuration, decode_configuration
-from raft.core.entries import command_of_verified, entry_of_verified
+from raft.core.entries import command_of_verified
 from raft.core.node import Ready, Role
 from raft.core.raft_messages import Command, Entry, HardState, Kind, Message, Reply
+from raft.engine.applier import LOST_TRIES
 from raft.engine.clocks import Clocks, follow_leap, settle
+from raft.engine.node_lock import NodeLock
 from raft.engine.state_machine import Replicated
 from raft.errors import (
     ChangeRefused,
@@ -39,11 +41,12 @@ from raft.errors import (
 from raft.rpc.calls import Sender
 from raft.storage.identity import INCARNATION_BYTES, load_or_create, save
 from raft.storage.log_store import Storage
-from tests.simulation.digests import Digests
+from tests.simulation.digests import Digests, Lock
 from tests.simulation.disk import Died
 from tests.simulation.endpoint import Endpoint
 from tests.simulation.expiring import Expiring
 from tests.simulation.forwarding import Forwarding
+from tests.simulation.healing import Healing
 from tests.simulation.invariants import Violation
 from tests.simulation.keeping import Housekeeping
 from tests.simulation.machine import DIRECTORY, Machine, snapshot_of
@@ -60,7 +63,13 @@ DIGEST_EVERY = 32  # entries
 FULL_RETRY_MS = 20.0  # between two tries to write to a full disk
 FUSE_MAX = 8  # operations; a write has three, and one that begins a segment has more
 
+APPLY_RETRY_MS = 50.0  # before an entry that is damaged is read again
+
 T = TypeVar("T")
+
+
+class DamagedRead(LookupError):
+    """A record is damaged here; it is being mended, and the client asks again."""
 
 
 class Process:
@@ -83,6 +92,7 @@ class Process:
         self._boot()
         self._commit_index = 0
         self._applying = False
+        self._damaged_tries = 0  # to apply an entry that is damaged
         self.is_frozen = False  # its state differs: nothing more is applied to it
         self._pending: list[Ready] = []
         self._flushing = False
@@ -92,10 +102,12 @@ class Process:
         self.forwarding = Forwarding(self, self._identity.boot)
         self.endpoint = Endpoint(self)
         self.peers = Peers(self)
+        self.lock: NodeLock = cast(NodeLock, Lock(self))
         self.digests = Digests(self)
         self.notices = Notices(self)
         self.housekeeping = Housekeeping(self)
         self.expiring = Expiring(self)
+        self.healing = Healing(self) if world.rot.is_on else None
 
     def _boot(self) -> None:
         machine, scenario, disk = self.machine, self.world.scenario, self.machine.disk
@@ -116,7 +128,7 @@ class Process:
         recovered = self.storage.recovered
         base = recovered.snapshot
         found = snapshot_of(base, self.world.invariants.committed) if base else []
-        found += self.storage.reader.replay(len(found) + 1, recovered.last_index)
+        found += self._found(len(found) + 1)
         machine.note_start(recovered.hard_state, found, base.index if base else 0)
         self.world.counts["torn tails cut"] += len(recovered.reports)
         self._identity = identity
@@ -124,6 +136,26 @@ class Process:
         client_url = f"http://client-{self.id}"
         self.sender = Sender(self.id, identity.incarnation, identity.cluster_id, client_url, LEVEL, boots)
         self.node = make_node(identity, recovered, scenario.settings, rng)
+
+    def _found(self, first: int) -> list[Entry]:
+        """The log from there on, as this start has found it: of what is damaged it must know what it was."""
+        recovered, reader = self.storage.recovered, self.storage.reader
+        try:
+            return list(reader.replay(first, recovered.last_index))
+        except CorruptLog:
+            if not self.world.rot.is_rotten(self.machine):
+                raise
+        holes, found = dict(recovered.holes), list[Entry]()
+        for index in range(first, recovered.last_index + 1):
+            try:
+                found += reader.replay(index, index)
+            except CorruptLog:
+                term = self.storage.term_of(index)
+                if holes.get(index, term) != term:
+                    raise Violation("holes", f"entry {index} is of term {term}, or of {holes[index]}") from None
+                found.append(self.world.invariants.entry(self.machine, index, term))
+                self.world.counts["entries lost in a start"] += 1
+        return found
 
     def _random_bytes(self, size: int) -> bytes:
         rng = self.machine.boots_rng
@@ -138,6 +170,8 @@ class Process:
         self.schedule(self.world.rng.random() * self.world.scenario.tick_ms, self._tick)
         if self.machine.disk.is_full:
             self.report_room()
+        if self.healing is not None:
+            self.healing.start()
 
     # What the world does with it
 
@@ -171,6 +205,8 @@ class Process:
         if self.last_applied and not self.digests.is_changed:
             self.world.invariants.state(self.machine, self.last_applied, self.digest())
         self.housekeeping.die()
+        if self.healing is not None:
+            self.healing.die()
 
     def pause(self) -> None:
         """SIGSTOP."""
@@ -337,6 +373,35 @@ class Process:
 
     def _apply(self) -> None:
         self._applying = False
+        try:
+            self._apply_all()
+            self._damaged_tries = 0
+        except CorruptLog as damage:
+            self._cannot_apply(damage)
+
+    def _cannot_apply(self, damage: CorruptLog) -> None:
+        """Wait for an entry that is damaged, or for another state, as the applier does."""
+        if self.healing is None:
+            raise damage
+        if damage.indexes:
+            self.world.counts["applying that met damage"] += 1
+            self.healing.note(damage)
+            self._damaged_tries += 1
+            if self._damaged_tries % LOST_TRIES == 0 and self.node.leader_id:
+                self.lost_state(damage)
+            self._applying = True
+            self.schedule(APPLY_RETRY_MS, self._apply)
+        else:
+            self.lost_state(damage)
+
+    def lost_state(self, damage: CorruptLog) -> None:
+        """The state document is damaged: as `raft/cluster/member.py` does."""
+        self.world.rot.met(self, damage)
+        if self.node.configuration.voters == (self.id,):
+            raise damage
+        self.world.counts["states lost"] += self.digests.set_aside.begin(0, f"lost its state ({damage})")
+
+    def _apply_all(self) -> None:
         if self.is_frozen:
             return
         if self._commit_index and (not self.last_applied or self.last_applied < self.storage.base_index):
@@ -375,9 +440,15 @@ class Process:
     def _committed(self) -> Sequence[Entry]:
         first, last = self.last_applied + 1, self._commit_index
         entries = self.node.log.slice(first, last, APPLY_BYTES_MAX)
-        if entries is None:
-            return [entry_of_verified(record) for record in self.storage.reader.read(first, last, APPLY_BYTES_MAX)]
-        return entries
+        if entries is not None:
+            return entries
+        read = self.storage.reader.read_entries
+        try:
+            return read(first, last, APPLY_BYTES_MAX)
+        except CorruptLog as damage:
+            if not damage.indexes or damage.indexes[0] <= first:
+                raise
+            return read(first, damage.indexes[0] - 1, APPLY_BYTES_MAX)
 
     def _apply_one(self, entry: Entry) -> tuple[Callable[[object], None], object] | None:
         if entry.kind is Kind.CONFIGURATION:
@@ -461,13 +532,25 @@ class Process:
         return list(map(command_of_verified, self.storage.reader.read_many(indexes), indexes))
 
     def mended(self, damage: CorruptLog) -> bool:
-        """As `chat.replica.Replica` has it: nothing is ever damaged here but by a fault of the program."""
-        raise damage
+        """As `chat.replica.Replica` has it; nobody waits here, so the client is to ask again."""
+        if self.healing is None:
+            raise damage
+        self.healing.note(damage)
+        self.world.counts["reads that met damage"] += 1
+        return False
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a batch is on its way to the disk."""
+        return bool(self._writing)
 
     def shown(self, page: Page) -> list[bytes]:
         """The posts of a page, from the log.  Raises LookupError: a snapshot is about to take the state's place."""
         try:
             return read_posts(page, cast("Replica", self))
+        except CorruptLog as damage:
+            self.mended(damage)
+            raise DamagedRead from damage
         except LookupError:
             if self.last_applied < self.storage.base_index:
                 raise

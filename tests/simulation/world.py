@@ -20,6 +20,7 @@ from tests.simulation.clients import Client, History
 from tests.simulation.digests import COARSE_SIMULATED_US, FINE_SIMULATED_US, MINORITY_FROM, change_later
 from tests.simulation.disk import Died
 from tests.simulation.faults import Faults
+from tests.simulation.healing import ASKED_SCRUB_BYTES_PER_S, STEP_BYTES, Connection
 from tests.simulation.invariants import Invariants, Violation
 from tests.simulation.lagging_leaders import READER, LaggingLeaders
 from tests.simulation.leaps import Leaps, with_leaps
@@ -27,6 +28,7 @@ from tests.simulation.machine import Image, Machine
 from tests.simulation.network import Network
 from tests.simulation.process import Process, incarnation
 from tests.simulation.rolling_back import RollBacks
+from tests.simulation.rotting import Rot, with_rot
 from tests.simulation.scenario import Scenario, draw
 from tests.simulation.schedule import Schedule
 from tests.simulation.truth import ANSWER_SIMULATED_S, HOLD_SIMULATED_S, OFF_SIMULATED_S, Truth
@@ -55,7 +57,7 @@ class Report:
 def run(seed: int, trace: Callable[[str], None] | None = None) -> Report:
     """Live the seed's life.  Raises Violation, with a note that says how to see it again."""
     began_s = process_time()
-    scenario = with_leaps(seed, draw(seed))
+    scenario = with_rot(seed, with_leaps(seed, draw(seed)))
     with ExitStack() as patches:
         patches.enter_context(mock.patch("raft.core.log.TAIL_ENTRIES_MAX", scenario.tail_entries))
         timeout_s = scenario.proposal_timeout_s
@@ -68,6 +70,13 @@ def run(seed: int, trace: Callable[[str], None] | None = None) -> Report:
         patches.enter_context(mock.patch("raft.engine.clocks.HOLD_S", HOLD_SIMULATED_S))
         patches.enter_context(mock.patch("raft.engine.clocks.ANSWER_TIMEOUT_S", ANSWER_SIMULATED_S))
         patches.enter_context(mock.patch("chat.services.maintenance.FORGET_EVERY_S", FORGET_EVERY_S))
+        patches.enter_context(mock.patch("raft.repair.fetching.PeerConnection", Connection))
+        patches.enter_context(mock.patch("raft.repair.scrub.ASKED_BYTES_PER_S", ASKED_SCRUB_BYTES_PER_S))
+        # An unreadable page is one of this world's, in every part that reads around it.
+        patches.enter_context(mock.patch("raft.storage.salvage._PAGE_BYTES", scenario.page_bytes))
+        step_bytes = max(STEP_BYTES, scenario.page_bytes)
+        patches.enter_context(mock.patch("raft.storage.salvage.STEP_BYTES", step_bytes))
+        patches.enter_context(mock.patch("raft.storage.sealed_files.STEP_BYTES", step_bytes))
         world = World(seed, scenario, trace)
         try:
             world.live()
@@ -104,6 +113,7 @@ class World:
             id: Founder(f"http://{id}", incarnation(id, 16).hex(), f"http://client-{id}", LEVEL)
             for id in range(1, scenario.size + 1)
         }
+        self.rot = Rot(self)
         self._faults = Faults(self, self._rng())
         self._roll_backs = RollBacks(self, self._faults)
         self.leaps = Leaps(self)
@@ -136,14 +146,17 @@ class World:
         if self.scenario.records_starts:
             self._roll_backs.start()
         self.leaps.start()
+        self.rot.start()
         change_later(self)
         for client in self._clients:
             client.start()
         self.schedule.run(self.scenario.active_ms)
         self._faults.stop()
         self._roll_backs.stop()
+        self.rot.stop()
         self.trace("everything is mended")
         self._must_serve()
+        self.rot.must_be_mended()
         self._must_agree()
         if self.scenario.leap_us:
             self._must_tell_time()
@@ -256,7 +269,8 @@ class World:
             if machine.older is not None and "is an older copy" in str(error):
                 machine.wiped = True
                 return
-            self._require_a_reason(machine, error)
+            if not self.rot.start_refused(machine, error):
+                self._require_a_reason(machine, error)
             self.schedule.after(50, self.restart, machine)
             return
         except Violation:
