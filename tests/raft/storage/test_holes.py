@@ -263,9 +263,7 @@ def test_any_two_starts_after_the_same_damage_find_the_same() -> None:
             assert (again.holes, again.last_index, again.term_runs) == (found.holes, found.last_index, found.term_runs)
 
 
-def test_a_start_bears_an_unreadable_page_in_which_no_entry_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_start_bears_an_unreadable_page_in_which_no_entry_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("raft.storage.salvage._PAGE_BYTES", 8)  # smaller than an opening
     disk, log = BadDisk(), entries(1, 6)
     storage = Storage.open(disk, tmp_path)
