@@ -32,7 +32,10 @@ LEFT_OUT = {
 
 
 # By the form of a digest: that of the state in each fixture.  Nodes compare only digests of one form.
-DIGESTS = {"format1-a": {"1.1": "4bcea8907e307bf0b978e665e1b422b2"}}
+DIGESTS = {
+    "format1-a": {"1.1": "4bcea8907e307bf0b978e665e1b422b2"},
+    "format1-b": {"1.1": "16139a70e607d7f58726e88606afa628"},
+}
 FORM_RULE = (
     "the bytes that are hashed of one and the same state have changed: raise DIGEST_FORMAT in "
     "chat/state/snapshot/document.py, or in raft/engine/state_machine.py for the engine's part, and add this digest to "
