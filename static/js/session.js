@@ -87,9 +87,18 @@ export class Session {
     if (room === null) return;
     if (room.name !== name) this.events.onRoomRenamed(room.name);
     const isAsked = room === before && !room.timeline.atEnd; // the room's own link leads to its end
-    if (isAsked) void this.loader.loadNewest(room);
-    else if (room.timeline.loaded !== "yes") void this.loader.load(room);
-    if (room.exists && room.pins === null) void this.actions.loadPins(room);
+    void this.loadRoom(room, isAsked);
+  }
+
+  /**
+   * Load what the page lacks of a room: its messages, then its pins.  A room without a message may not exist.
+   * @param {Room} room
+   * @param {boolean} toEnd
+   */
+  async loadRoom(room, toEnd) {
+    if (toEnd) await this.loader.loadNewest(room);
+    else if (room.timeline.loaded !== "yes") await this.loader.load(room);
+    if (room.timeline.posts.length > 0 && room.pins === null) await this.actions.loadPins(room);
   }
 
   /**
@@ -102,10 +111,8 @@ export class Session {
     const room = this.rooms.currentRoom;
     if (room === null) return;
     if (room.name !== name) this.events.onRoomRenamed(room.name);
-    if (room.pins === null) void this.actions.loadPins(room);
-    if (await this.loader.loadAround(room, id)) return;
-    this.events.onNotice(MESSAGES.messageGone);
-    if (room.timeline.loaded !== "yes") void this.loader.load(room);
+    if (!(await this.loader.loadAround(room, id))) this.events.onNotice(MESSAGES.messageGone);
+    await this.loadRoom(room, false);
   }
 
   /** @param {string} user */
