@@ -10,6 +10,7 @@ The rules it keeps:
 """
 
 import gzip
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ PACKAGE = "static"
 INDEX = "index.html"
 MAIN = "js/main.js"
 STYLES = "css/page.css"
+LIST = "files.json"  # what the service worker keeps, so that the page opens without its node
+ICON = "icon.svg"
 WORKER = "sw.js"  # its address must stay the same, or a browser would take each version for another worker
 VERSION_DIGITS = 16  # of a hash; two versions that differ must not meet in them
 _TYPES = {  # what is not named here is no file of the page; the machine's own list of types is not asked
@@ -75,6 +78,8 @@ def page() -> Page:
     made = {path: text.encode() for path, text in join(scripts, MAIN).items()}
     made[STYLES] = b"\n".join(sources[path].body for path in _STYLE.findall(_style_links(index)))
     kept = {path: file.body for path, file in sources.items() if not path.startswith(("js/", INDEX, WORKER))}
+    shell = [path for path in sorted({*kept, *made}) if path.startswith("js/") or path in (STYLES, ICON)]
+    made[LIST] = json.dumps(shell).encode()
     own = {path: _packed(path, body) for path, body in sorted({**kept, **made}.items())}
     version = _hash(repr([(path, file.etag) for path, file in own.items()]).encode())[:VERSION_DIGITS]
     return Page(_packed(INDEX, _with_version(index, version).encode()), version, own)

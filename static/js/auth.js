@@ -2,23 +2,32 @@
 // Who the user is: ask the server, show the sign-in form if it refuses, and do what the forms ask for.
 //
 // The rules it keeps:
-// - Nothing is fetched before the server has said who the user is.
-// - Signing in or out loads the page anew, so that nothing of one user is left for the next.  The outbox stays.
+// - Nothing is shown or fetched before the server has said who the user is, unless the page's own node does not answer.
+//   Then the page goes on as the user of the last visit: another node lets them in by their ticket, or not.
+// - Signing in or out loads the page anew, so that nothing of one user is left for the next.
+// - Signing out, or a session that was ended, removes what the browser kept of the user.  Unsent messages of an ended
+//   session stay: their author signs in again, and nobody else sees them.
 
 import { goToRooms, inviteLink, readInvite } from "./links.js";
+import { keepAccount, readAccount, wipe } from "./kept.js";
 import { changePassword, createInvite, fetchMe, setUp, signIn, signOut, signUp } from "./server/accounts_api.js";
 import { ApiError } from "./server/http.js";
 
 /** @typedef {import("./store/store.js").Store} Store */
 
 const RETRY_MS = 2_000;
+/** A node that takes longer to answer counts as gone, if an earlier visit is known. */
+const PATIENCE_MS = 1_500;
+/** While the page's own node does not answer, the page asks it this often whether the user is still signed in. */
+const RECHECK_MS = 10_000;
 /** The server refuses the user whom a proxy names: deactivated, or a name that cannot be. */
 const REFUSED = [403, 409];
 
 export class Auth {
   /**
    * @param {Store} store
-   * @param {() => void} onSignedIn  also called where no sign-in is needed
+   * @param {(isHomeGone: boolean) => void} onSignedIn  also called where no sign-in is needed; isHomeGone: the page's own
+   *   node does not answer
    */
   constructor(store, onSignedIn) {
     this.store = store;
@@ -27,18 +36,39 @@ export class Auth {
 
   /** Ask the server who the user is, until it answers. */
   async start() {
-    try {
-      this.store.setAccount(await fetchMe());
-      this.store.setOriginRefusal("");
-    } catch (error) {
-      return this.onRefused(error);
-    }
-    this.onSignedIn();
+    const asked = fetchMe().then(
+      (account) => ({ account, error: null }),
+      (/** @type {unknown} */ error) => ({ account: null, error }),
+    );
+    const kept = await readAccount();
+    const answer = await (kept === null ? asked : Promise.race([asked, pause(PATIENCE_MS)]));
+    if (answer?.account) return this.onAccount(answer.account);
+    if (kept !== null && (answer === null || isGone(answer.error))) return this.goOn(kept);
+    return this.onRefused(answer?.error);
+  }
+
+  /** @param {import("./types.js").Account} account */
+  async onAccount(account) {
+    await keepAccount(account);
+    this.store.setAccount(account);
+    this.store.setOriginRefusal("");
+    this.onSignedIn(false);
+  }
+
+  /**
+   * Go on without the page's own node.
+   * @param {import("./types.js").Account} kept  of the last visit
+   */
+  goOn(kept) {
+    this.store.setAccount(kept);
+    this.onSignedIn(true);
+    const timer = setInterval(async () => (await this.recheck()) && clearInterval(timer), RECHECK_MS);
   }
 
   /**
    * A node refused the user: show the sign-in form if the page's own node refuses them too, or the page of the user
    * whom a proxy names now.
+   * @returns {Promise<boolean>} true where the page's own node answered
    */
   async recheck() {
     try {
@@ -46,7 +76,9 @@ export class Auth {
       if (account.Auth === "login" && account.User !== this.store.user) location.reload();
     } catch (error) {
       if (error instanceof ApiError && [401, ...REFUSED].includes(error.status)) location.reload();
+      return !isGone(error);
     }
+    return true;
   }
 
   /** @param {unknown} error */
@@ -54,6 +86,7 @@ export class Auth {
     if (!(error instanceof ApiError)) throw error;
     const hasInvite = readInvite(location.hash) !== "";
     if (REFUSED.includes(error.status)) this.store.setOriginRefusal(error.message);
+    if (error.status === 401) void wipe();
     if (error.status !== 401) setTimeout(() => this.start(), RETRY_MS);
     else if (error.problem.Setup === true) this.store.showSignIn("set-up");
     else this.store.showSignIn(hasInvite ? "sign-up" : "sign-in", error.problem.Signup === "open");
@@ -93,6 +126,7 @@ export class Auth {
 
   async signOut() {
     await signOut();
+    await Promise.all([wipe(), this.store.outbox.clear()]);
     location.reload();
   }
 
@@ -108,4 +142,20 @@ export class Auth {
   async createInviteLink() {
     return inviteLink(await createInvite());
   }
+}
+
+/**
+ * @param {unknown} error
+ * @returns {boolean} true where the page's own node did not answer, or a proxy answered for it
+ */
+function isGone(error) {
+  return error instanceof ApiError && (error.status === 0 || error.status >= 502);
+}
+
+/**
+ * @param {number} ms
+ * @returns {Promise<null>}
+ */
+function pause(ms) {
+  return new Promise((resolve) => setTimeout(() => resolve(null), ms));
 }

@@ -67,6 +67,28 @@ export async function removeRows(table) {
 }
 
 /**
+ * Take out the first row whose key begins with a text: of several tabs one gets it.
+ * @param {Table} table
+ * @param {string} prefix
+ * @returns {Promise<unknown>} null where there is none
+ */
+export async function takeRow(table, prefix) {
+  const range = IDBKeyRange.bound(prefix, `${prefix}\uffff`);
+  /** @type {unknown} */
+  let row = null;
+  await run(table, "readwrite", (store) => {
+    const request = store.openCursor(range);
+    request.onsuccess = () => {
+      if (request.result === null || row !== null) return;
+      row = request.result.value;
+      request.result.delete();
+    };
+    return request;
+  });
+  return row;
+}
+
+/**
  * Make one request in a transaction of its own.
  * @template T
  * @param {Table} table

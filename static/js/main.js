@@ -2,7 +2,7 @@
 // Joins the parts: the store, the session that changes it, and the views that show it.
 
 import { Auth } from "./auth.js";
-import { readMessageId, readRoom, roomLink } from "./links.js";
+import { HOME, readMessageId, readRoom, roomLink } from "./links.js";
 import { readItem, writeItem } from "./local_storage.js";
 import { Session } from "./session.js";
 import { Store } from "./store/store.js";
@@ -22,6 +22,9 @@ import { UserNameView } from "./views/accounts/user_name.js";
 
 /** A page in the background need not paint; it only keeps its title up to date. */
 const BACKGROUND_MS = 500;
+const TICK_MS = 5_000;
+/** After a gap this long between two ticks, the device was asleep; a page in the background ticks once a minute. */
+const ASLEEP_MS = 90_000;
 /** Above this width the list and a room stand side by side; the style sheets have the same width. */
 const WIDE = "(width > 45rem)";
 
@@ -98,11 +101,28 @@ function openFirstRoom() {
   else onHashChange();
 }
 
-function onSignedIn() {
+/** @param {boolean} isHomeGone  the page's own node does not answer */
+function onSignedIn(isHomeGone) {
   window.addEventListener("hashchange", onHashChange);
   openFirstRoom();
-  session.start();
+  void session.start(isHomeGone);
 }
+
+/** Keep the page's own files, where the browser allows it: on https, and on localhost. */
+async function keepPage() {
+  try {
+    await navigator.serviceWorker?.register(new URL("static/sw.js", HOME), { scope: HOME, updateViaCache: "none" });
+  } catch {
+    // A certificate that the browser does not trust, for instance: the page does without.
+  }
+}
+
+/** Timers stand still while the device sleeps. */
+let tickedAt = Date.now();
+setInterval(() => {
+  if (Date.now() - tickedAt > ASLEEP_MS) session.wake();
+  tickedAt = Date.now();
+}, TICK_MS);
 
 window.addEventListener("online", () => session.retryNow());
 document.addEventListener("visibilitychange", () => {
@@ -111,3 +131,4 @@ document.addEventListener("visibilitychange", () => {
 
 scheduleRender();
 void auth.start();
+void keepPage();

@@ -6,6 +6,7 @@
 // - A page that may have changed while it was on its way is fetched again.
 // - A load that fails is shown as failed, and tried again after a pause and by each new connection.
 
+import { forgetRoom, keepHistory, readHistory } from "./kept.js";
 import { ApiError } from "./server/http.js";
 
 /** @typedef {import("./server/post_pages.js").PostPages} PostPages */
@@ -15,7 +16,11 @@ import { ApiError } from "./server/http.js";
 
 /** A room that missed more than this begins anew with its newest page. */
 export const GAP_MAX = 500;
+/** The statuses that refuse a room which the user has lost. */
+const LOST = [403, 404, 410];
 const REFRESH_TRIES = 3;
+/** The messages of a room are kept in the browser this long after a change, at most so often. */
+const KEEP_PAUSE_MS = 1_000;
 const RELOAD_PAUSE_MS = 3_000;
 
 export class RoomLoader {
@@ -32,6 +37,8 @@ export class RoomLoader {
     this.changes = 0;
     /** @type {Set<Room>} rooms whose gap is being loaded */
     this.filling = new Set();
+    /** @type {Set<Room>} rooms whose messages are about to be kept in the browser */
+    this.keeping = new Set();
   }
 
   noteChange() {
@@ -44,7 +51,7 @@ export class RoomLoader {
    */
   async load(room) {
     if (room.timeline.loaded === "loading") return;
-    if (room.timeline.posts.length === 0) return this.loadNewest(room);
+    if (room.timeline.posts.length === 0 || room.timeline.keptAt > 0) return this.loadNewest(room);
     room.timeline.setLoaded("yes");
     await this.fillGap(room);
   }
@@ -63,6 +70,7 @@ export class RoomLoader {
     const { timeline } = room;
     if (timeline.loaded === "loading") return;
     timeline.setLoaded("loading");
+    void this.showKept(room);
     const { changes } = this;
     try {
       const { posts, hasOlder } = await this.pages.fetchNewest(room.name);
@@ -72,8 +80,33 @@ export class RoomLoader {
     } catch (error) {
       return this.onFailed(room, error);
     }
+    this.keepSoon(room);
     if (changes !== this.changes) void this.refreshNewest(room);
     if (timeline.lastId < timeline.newestId) void this.fillGap(room); // a message came while this page was on its way
+  }
+
+  /**
+   * Show what the browser kept of a room.
+   * @param {Room} room
+   */
+  async showKept({ name, timeline }) {
+    const kept = await readHistory(name);
+    if (kept !== null) timeline.showKept(kept.Posts, kept.KeptAt);
+  }
+
+  /**
+   * Keep the newest messages of a room in the browser.
+   * @param {Room} room
+   */
+  keepSoon(room) {
+    if (this.keeping.has(room)) return;
+    this.keeping.add(room);
+    setTimeout(() => {
+      this.keeping.delete(room);
+      const { loaded, atEnd, posts } = room.timeline;
+      if (room.deleted) forgetRoom(room.name);
+      else if (loaded === "yes" && atEnd && posts.length > 0) keepHistory(room.name, posts);
+    }, KEEP_PAUSE_MS);
   }
 
   /** @param {Room} room */
@@ -246,12 +279,22 @@ export class RoomLoader {
   }
 
   /**
+   * The user has lost a room: forget what the browser kept of it.
+   * @param {Room} room
+   */
+  forget({ name, timeline }) {
+    forgetRoom(name);
+    if (timeline.keptAt > 0) timeline.replaceAll([], true);
+  }
+
+  /**
    * @param {Room} room
    * @param {unknown} error  thrown again where it is a fault of the page
    */
   onFailed(room, error) {
     room.timeline.setLoaded("failed");
     if (!(error instanceof ApiError)) throw error;
+    if (LOST.includes(error.status)) this.forget(room);
     setTimeout(() => {
       const isInView = room === this.store.rooms.currentRoom;
       if (isInView && room.timeline.loaded === "failed") void this.load(room);

@@ -3,6 +3,7 @@
 // The outbox sender and the room loader do their parts; the session joins them.
 
 import { HOME } from "./links.js";
+import { forgetRoom, keepNodes, keepRooms, readNodes, readRooms } from "./kept.js";
 import { MessageActions } from "./message_actions.js";
 import { mentionsUser } from "./mentions.js";
 import { OutboxSender } from "./outbox_sender.js";
@@ -66,9 +67,15 @@ export class Session {
     this.loader = new RoomLoader(store, new PostPages(store, this.socket), (posts) => this.sender.confirmAll(posts));
   }
 
-  start() {
-    this.socket.connect();
+  /** @param {boolean} isHomeGone  the page's own node does not answer: begin with another, and with what was kept */
+  async start(isHomeGone) {
     void this.loadOutbox();
+    if (isHomeGone) {
+      const rooms = await readRooms();
+      if (this.rooms.loaded !== "yes") this.followRename(() => this.rooms.setAll(rooms));
+      this.socket.startElsewhere(await readNodes());
+    }
+    this.socket.connect();
     void this.loadRoomList();
   }
 
@@ -144,11 +151,17 @@ export class Session {
     this.socket.retryNow();
   }
 
+  /** The device may have slept: find out at once whether the connection is still there. */
+  wake() {
+    this.socket.wake();
+  }
+
   async loadRoomList() {
     try {
       const rooms = await fetchRooms();
       this.followRename(() => this.rooms.setAll(rooms));
       this.readMarks.readKept();
+      void keepRooms(rooms);
       this.rooms.noteUnreadInView();
       this.readMarks.see();
     } catch (error) {
@@ -177,6 +190,7 @@ export class Session {
     this.store.presence.clearOnline();
     this.store.setMajority(true); // a node without one says so next
     this.store.setOriginRefusal("");
+    keepNodes(this.socket.nodes);
     if (!resumed) this.loader.noteChange();
     if (!resumed || this.rooms.loaded === "failed") void this.loadRoomList();
     for (const room of this.rooms.byName.values()) this.updateRoom(room, resumed);
@@ -208,6 +222,7 @@ export class Session {
     const mentions = mentionsUser(post.Message, this.store.user) ? 1 : 0;
     this.rooms.noteNewest(room, post.Id, { isRead: own || this.readMarks.isSeen(room), mentions });
     if (own && room.unread === 0 && !room.isKeptUnread) this.readMarks.markRead(room);
+    this.loader.keepSoon(room);
     if (timeline.appendLive(post)) this.loader.trimUnlessInView(room);
     else if (timeline.loaded === "yes") void this.loader.fillGap(room);
     if (isNew && !own) this.events.onPost(roomName, post);
@@ -229,9 +244,12 @@ export class Session {
     if (Type === "PostChanged" && Post) timeline?.update(Post.Id, () => Post);
     if (Type === "Reacted" && Id) timeline?.update(Id, (post) => applyReaction(post, event));
     if (Type === "Marked" && Id !== undefined) this.readMarks.onMarked(RoomName, Id);
+    const room = this.rooms.byName.get(RoomName);
+    if (room !== undefined && timeline !== undefined) this.loader.keepSoon(room);
     if (Type === "RoomChanged" && Room) this.onRoomChanged(Room);
     if (Type !== "RoomDeleted") return; // a newer server may send more types
     this.rooms.remove(RoomName);
+    forgetRoom(RoomName);
     this.events.onRoomDeleted(RoomName);
   }
 

@@ -9,6 +9,22 @@ export const COMMON = {
   tryAgain: "Try again",
 };
 
+export const CONNECTION = {
+  readOnly: "Read-only: the cluster has no majority. What you write is kept.",
+  mayBeStale: "Newer messages may be missing.",
+  offline: "You are offline. What you write is kept and sent later.",
+  /** @param {string} time */
+  keptAt: (time) => `You see what this browser kept, last updated ${time}.`,
+  restored: "The server was restored from an older copy. This page now shows what it has.",
+  trying: "Trying…",
+  connecting: "Connecting…",
+  /** @param {number} count */
+  unsent: (count) =>
+    `${count === 1 ? "1 message was" : `${count} messages were`} not sent. Sign out again to discard what was not sent.`,
+  /** @param {number} seconds */
+  nextTry: (seconds) => `Next try in ${seconds} s.`,
+};
+
 export const MESSAGES = {
   actions: "Message actions",
   react: "React",

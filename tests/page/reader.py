@@ -13,6 +13,9 @@ DEADLINE_MS = 30_000
 # Runs before the page's own code: what the content security policy stops goes to the console as an error.
 WATCH_POLICY = "addEventListener('securitypolicyviolation', e => console.error('policy: ' + e.violatedDirective))"
 
+# What Playwright says where a page may not install its service worker.
+WORKER_BLOCKED = "Service Worker registration blocked by Playwright"
+
 # The page waits by chance before it tries again: a tenth of the longest that it may.
 SOON = "Math.random = () => 0.1"
 
@@ -37,7 +40,7 @@ class Reader:
         return page
 
     def _hear(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        if message.type in ("error", "warning") and message.text != WORKER_BLOCKED:
             self.complaints.append(message.text)
 
 
@@ -79,10 +82,16 @@ class Wire:
         return self.last_post["ClientId"]
 
 
-def new_context(browser: Browser, user: str = "", *, believes_all: bool = False) -> BrowserContext:
-    """`believes_all`: it knows no CA of ours."""
+def new_context(
+    browser: Browser, user: str = "", *, believes_all: bool = False, has_worker: bool = False
+) -> BrowserContext:
+    """`believes_all`: it knows no CA of ours.  `has_worker`: the page may install its service worker."""
+    # With a service worker Playwright no longer sees the page's requests: tests that route them do without one.
     context = browser.new_context(
-        locale="en-GB", viewport={"width": 1100, "height": 700}, ignore_https_errors=believes_all
+        locale="en-GB",
+        viewport={"width": 1100, "height": 700},
+        ignore_https_errors=believes_all,
+        service_workers="allow" if has_worker else "block",
     )
     return prepare(context, user)
 
@@ -136,3 +145,33 @@ def kept_messages(page: Page) -> list[str]:
     """
     kept: list[str] = page.evaluate(asked)
     return kept
+
+
+def wait_page_kept(page: Page) -> None:
+    """Wait until the browser has all that it needs to open the page without a node."""
+    asked = """
+        async () => {
+          while (!navigator.serviceWorker.controller || !(await caches.match(new URL(".", location.href).href)))
+            await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+    """
+    page.evaluate(asked)
+
+
+def kept_rows(page: Page) -> dict[str, int]:
+    """How many rows the browser keeps of the user, by table."""
+    asked = """
+        new Promise((resolve) => {
+          indexedDB.open("raft-chat").onsuccess = async ({ target: { result: database } }) => {
+            const counts = {};
+            for (const name of database.objectStoreNames) {
+              const request = database.transaction(name).objectStore(name).count();
+              counts[name] = await new Promise((done) => (request.onsuccess = () => done(request.result)));
+            }
+            database.close();
+            resolve(counts);
+          };
+        })
+    """
+    counts: dict[str, int] = page.evaluate(asked)
+    return counts

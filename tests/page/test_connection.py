@@ -87,7 +87,9 @@ def test_a_page_whose_node_has_no_majority_says_so_and_sends_later(cluster: Clus
     with cluster.paused(2), cluster.paused(3):
         expect(page.locator("#connection-text")).to_have_text("Read-only")
         expect(page.locator("#connection")).to_have_attribute("data-phase", "read-only")
-        expect(page.locator("#notice-text")).to_contain_text("no majority")
+        expect(page.locator("#notice-text")).to_have_text(
+            "Read-only: the cluster has no majority. What you write is kept. Newer messages may be missing."
+        )
         say(page, "two")
         expect(page.locator(".post-note")).to_contain_text("when the cluster has a majority")
     wait_connected(page)

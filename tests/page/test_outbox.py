@@ -20,6 +20,7 @@ from tests.page.reader import (
     stored,
     wait_connected,
     wait_disconnected,
+    wait_page_kept,
 )
 from tests.support.cluster import Cluster
 
@@ -51,7 +52,7 @@ def kill_browser(profile: Path) -> None:
             continue
 
 
-def test_five_messages_survive_a_crash_of_the_browser_and_are_sent_once_in_order(
+def test_five_messages_survive_a_reload_and_a_crash_of_the_browser_and_are_sent_once_in_order(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     texts = [f"message {number}" for number in range(5)]
@@ -61,11 +62,14 @@ def test_five_messages_survive_a_crash_of_the_browser_and_are_sent_once_in_order
         with started(playwright, profile) as page:
             page.goto(url)
             wait_connected(page)
+            wait_page_kept(page)
             cluster.kill(1)
             wait_disconnected(page)
             for text in texts:
                 say(page, text)
             expect(page.locator(".post-pending")).to_have_count(5)
+            page.reload()
+            expect(page.locator(".post-pending .post-text")).to_have_text(texts)
             assert kept_messages(page) == texts
             kill_browser(profile)
         cluster.restart(1)

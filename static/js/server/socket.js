@@ -30,6 +30,8 @@ const PAUSE_MAX_MS = 20_000;
 const HELLO_TIMEOUT_MS = 8_000;
 /** After this much silence a `ping` is sent; after as much again, the connection counts as dead. */
 const SILENCE_MS = 20_000;
+/** After a device's sleep, a node that does not answer this fast is gone. */
+const WAKE_MS = 3_000;
 /** The page leaves a node without a majority after one to two times this: an election is over by then. */
 const LEAVE_MS = 3_000;
 /** RFC 6455 §7.4.1: the node closes with this code when the token has ended. */
@@ -93,6 +95,22 @@ export class ChatSocket {
     if (this.subscribed) return;
     this.failures = 0;
     this.connect();
+  }
+
+  /**
+   * Begin at another node than the page's own, which does not answer.
+   * @param {string[]} nodes  URLs that an earlier visit heard of
+   */
+  startElsewhere(nodes) {
+    this.addNodes(nodes);
+    this.node = this.nextNode();
+  }
+
+  /** The device may have slept: an old connection may be gone without a word. */
+  wake() {
+    if (!this.subscribed) return this.retryNow();
+    this.send({ Action: "ping" });
+    this.setTimer(WAKE_MS, () => this.retry());
   }
 
   /**
@@ -191,7 +209,7 @@ export class ChatSocket {
     socket.onopen = () => {
       this.opened = true;
       this.originRefusal = "";
-      this.subscribe();
+      void this.ticket.find(this.node).then(() => this.socket === socket && this.subscribe());
     };
     socket.onmessage = (event) => this.onMessage(event.data);
     socket.onclose = ({ code }) => this.onClose(code);

@@ -1,8 +1,11 @@
 // @ts-check
 // The ticket that signs in the next websocket at a node of another host, which does not get this page's cookie.
 //
+// The ticket is also kept in the browser: a page that is opened while its node is gone signs in with it.
 // One ticket is kept in reserve and renewed before it expires.  The page asks for the first one some seconds after
 // `Hello`, at a random moment: thousands of pages may reconnect at once.
+
+import { dropTicket, keepTicket, takeTicket } from "../kept.js";
 
 const ASK_FROM_MS = 1_000;
 const ASK_SPREAD_MS = 9_000;
@@ -30,9 +33,19 @@ export class SpareTicket {
 
   /** @param {string} secret */
   store(secret) {
+    if (this.secret !== "") dropTicket(this.secret);
     this.secret = secret;
+    keepTicket(secret);
     clearTimeout(this.timer);
     this.timer = setTimeout(this.ask, RENEW_MS);
+  }
+
+  /**
+   * Look for a ticket of an earlier page, if the node needs one and this page has none.
+   * @param {string} node  URL
+   */
+  async find(node) {
+    if (this.secret === "" && !getsCookie(node)) this.secret = await takeTicket();
   }
 
   /**
@@ -44,6 +57,7 @@ export class SpareTicket {
     if (this.secret === "" || getsCookie(node)) return {};
     const Ticket = this.secret;
     this.secret = "";
+    dropTicket(Ticket);
     return { Ticket };
   }
 }

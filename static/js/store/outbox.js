@@ -69,6 +69,16 @@ export class Outbox {
     void this.storage.remove(clientId);
   }
 
+  /** Remove the user's messages for good: they sign out. */
+  async clear() {
+    await Promise.all(
+      this.own.map(async ({ ClientId }) => {
+        this.drop(ClientId);
+        await this.storage.remove(ClientId);
+      }),
+    );
+  }
+
   /**
    * Keep a message that the server refused, until its author sends it again or discards it.
    * @param {string} clientId

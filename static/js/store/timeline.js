@@ -32,6 +32,8 @@ export class Timeline {
     this.atEnd = true;
     /** The message to scroll to once it is here; 0 for none. */
     this.targetId = 0;
+    /** When the browser kept the messages that are shown until the server's come, in ms since 1970; 0: the server's. */
+    this.keptAt = 0;
     /** The newest Id that the page has heard of; `posts` may end before it while the gap is loaded. */
     this.newestId = 0;
   }
@@ -74,6 +76,18 @@ export class Timeline {
   }
 
   /**
+   * Show what the browser kept, until the server's messages come.
+   * @param {Post[]} posts
+   * @param {number} keptAt  milliseconds since 1970
+   */
+  showKept(posts, keptAt) {
+    if (this.loaded === "yes" || this.posts.length > 0) return;
+    this.posts = posts;
+    this.keptAt = keptAt;
+    this.changed();
+  }
+
+  /**
    * Replace all messages by a page: the newest one, unless `atEnd` is false.
    * @param {Post[]} page
    * @param {boolean} fromStart
@@ -81,6 +95,7 @@ export class Timeline {
    */
   replaceAll(page, fromStart, atEnd = true) {
     this.posts = page;
+    this.keptAt = 0;
     this.fromStart = fromStart;
     this.atEnd = atEnd;
     this.loaded = "yes";

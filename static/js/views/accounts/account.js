@@ -2,6 +2,7 @@
 // The dialog behind the user's name, where there is sign-in: change the password, invite people, sign out.
 
 import { ApiError } from "../../server/http.js";
+import { CONNECTION } from "../../strings.js";
 import { checkPassword } from "../../validation.js";
 import { find, setText } from "../dom.js";
 
@@ -23,7 +24,9 @@ export class AccountView {
     this.link = find("account-invite-link", HTMLInputElement);
     this.status = find("account-status", HTMLElement);
     this.form.addEventListener("submit", (event) => this.onSubmit(event));
-    this.onClick("account-sign-out", () => this.run(() => auth.signOut()));
+    this.onClick("account-sign-out", () => this.run(() => this.signOut()));
+    /** Does the user know that signing out discards unsent messages? */
+    this.isWarned = false;
     this.onClick("account-close", () => this.dialog.close());
     this.onClick("account-invite-create", () => this.run(() => this.invite()));
   }
@@ -32,6 +35,7 @@ export class AccountView {
     const { account } = this.store;
     setText(find("account-heading", HTMLElement), `${this.store.user} (${account?.Role})`);
     setText(this.status, "");
+    this.isWarned = false;
     find("account-name", HTMLInputElement).value = this.store.user;
     find("account-details", HTMLDetailsElement).open = false;
     find("account-details", HTMLDetailsElement).hidden = account?.Proxy === true;
@@ -54,6 +58,15 @@ export class AccountView {
     await this.auth.changePassword(this.oldPassword.value, this.newPassword.value);
     this.form.reset();
     setText(this.status, "Your password was changed, and you are signed out everywhere else.");
+  }
+
+  async signOut() {
+    const unsent = this.store.outbox.own.length;
+    if (unsent > 0 && !this.isWarned) {
+      this.isWarned = true;
+      return setText(this.status, CONNECTION.unsent(unsent));
+    }
+    await this.auth.signOut();
   }
 
   async invite() {

@@ -3,6 +3,8 @@
 //
 // A loss of less than 5 s, such as a failover, shows no notice.
 
+import { CONNECTION } from "../../strings.js";
+import { formatFull } from "../dates.js";
 import { find, setText } from "../dom.js";
 
 /** @typedef {import("../../session.js").Session} Session */
@@ -10,10 +12,6 @@ import { find, setText } from "../dom.js";
 
 const NOTICE_AFTER_MS = 5_000;
 const TICK_MS = 500;
-const RESTORED = "The server was restored from an older copy. This page now shows what it has.";
-const NO_MAJORITY = "Read-only: the cluster has no majority. Your messages are kept and sent later.";
-const TRYING = "Trying…";
-const OFFLINE = "You are offline. Your messages are kept and sent later.";
 
 export class StatusView {
   /**
@@ -46,10 +44,10 @@ export class StatusView {
     setText(this.text, this.statusText(isLost));
     this.notice.hidden = notice === "";
     setText(this.noticeText, notice);
-    setText(this.countdown, phase === "open" ? "" : phase === "waiting" ? formatPause(retryAt - Date.now()) : TRYING);
+    setText(this.countdown, phase === "open" ? "" : phase === "waiting" ? formatPause(retryAt - Date.now()) : CONNECTION.trying);
     this.retry.hidden = phase === "open";
     this.restored.hidden = !this.store.restored;
-    setText(this.restoredText, this.store.restored ? RESTORED : "");
+    setText(this.restoredText, this.store.restored ? CONNECTION.restored : "");
   }
 
   /** @returns {boolean} has there been no connection for a while? */
@@ -75,7 +73,7 @@ export class StatusView {
   statusText(isLost) {
     const { connection, hasMajority, originRefusal } = this.store;
     if (originRefusal !== "") return "Refused";
-    if (connection.phase !== "open") return isLost ? "Offline" : "Connecting…";
+    if (connection.phase !== "open") return isLost ? "Offline" : CONNECTION.connecting;
     return hasMajority ? new URL(connection.node).host : "Read-only";
   }
 
@@ -86,8 +84,10 @@ export class StatusView {
   noticeOf(isLost) {
     const { connection, hasMajority, originRefusal } = this.store;
     if (originRefusal !== "") return originRefusal;
-    if (connection.phase === "open") return hasMajority ? "" : NO_MAJORITY;
-    return isLost ? OFFLINE : "";
+    if (connection.phase === "open") return hasMajority ? "" : `${CONNECTION.readOnly} ${CONNECTION.mayBeStale}`;
+    if (!isLost) return "";
+    const keptAt = this.store.rooms.currentRoom?.timeline.keptAt ?? 0;
+    return keptAt === 0 ? CONNECTION.offline : `${CONNECTION.offline} ${CONNECTION.keptAt(formatFull(new Date(keptAt)))}`;
   }
 
   /** @param {boolean} isNeeded */
@@ -106,5 +106,5 @@ export class StatusView {
  */
 function formatPause(ms) {
   const seconds = Math.ceil(ms / 1000);
-  return seconds > 1 ? `Next try in ${seconds} s.` : TRYING;
+  return seconds > 1 ? CONNECTION.nextTry(seconds) : CONNECTION.trying;
 }

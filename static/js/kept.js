@@ -1,0 +1,119 @@
+// @ts-check
+// What the browser keeps of the user, so that the page opens while its node does not answer: who they are, the nodes,
+// the rooms, the last messages of the rooms that they read, and a ticket to sign in at another node.
+//
+// The rules it keeps:
+// - Signing out, or a session that was ended, removes all of it.  A room that is lost takes its messages along.
+// - Unsent messages are not kept here (store/outbox.js).
+// - Messages that were not read again for a week are removed: somebody may have deleted them meanwhile.
+
+import { readRow, readRows, removeRow, removeRows, takeRow, writeRow } from "./database.js";
+import { listKeys, removeItem } from "./local_storage.js";
+
+/** @typedef {import("./types.js").Account} Account */
+/** @typedef {import("./types.js").Post} Post */
+/** @typedef {import("./types.js").RoomDetails} RoomDetails */
+/** @typedef {{Room: string, Posts: Post[], KeptAt: number}} History  KeptAt: milliseconds since 1970 */
+
+const POSTS_MAX = 50;
+const ROOMS_MAX = 50;
+const AGE_MAX_MS = 7 * 24 * 60 * 60 * 1000;
+/** A ticket is valid for an hour; the clocks of browser and server may differ. */
+const TICKET_MS = 58 * 60 * 1000;
+const TICKET = "ticket ";
+/** Items of localStorage that stay: the name in open mode, and unsent messages. */
+const STAY = /^(?:user$|outbox\.)/;
+
+/** @returns {Promise<Account | null>} the user of the last visit */
+export async function readAccount() {
+  const row = /** @type {{Account: Account} | undefined} */ (await readRow("session", "account"));
+  return row?.Account ?? null;
+}
+
+/** @param {Account} account */
+export async function keepAccount(account) {
+  const before = await readAccount();
+  if (before !== null && before.User !== account.User) await wipe();
+  await writeRow("session", { Key: "account", Account: account });
+}
+
+/** @returns {Promise<string[]>} URLs */
+export async function readNodes() {
+  const row = /** @type {{Nodes: string[]} | undefined} */ (await readRow("session", "nodes"));
+  return row?.Nodes ?? [];
+}
+
+/** @param {string[]} nodes  URLs */
+export function keepNodes(nodes) {
+  void writeRow("session", { Key: "nodes", Nodes: nodes });
+}
+
+/** @returns {Promise<RoomDetails[]>} */
+export async function readRooms() {
+  const row = /** @type {{Rooms: RoomDetails[]} | undefined} */ (await readRow("session", "rooms"));
+  return row?.Rooms ?? [];
+}
+
+/**
+ * Keep the list of rooms, and no messages of rooms that are not in it.
+ * @param {RoomDetails[]} rooms  all of them
+ */
+export async function keepRooms(rooms) {
+  const names = new Set(rooms.map(({ Name }) => Name));
+  await writeRow("session", { Key: "rooms", Rooms: rooms });
+  const rows = /** @type {History[]} */ ((await readRows("history")) ?? []).sort((a, b) => b.KeptAt - a.KeptAt);
+  const oldest = Date.now() - AGE_MAX_MS;
+  for (const [at, { Room, KeptAt }] of rows.entries()) {
+    if (!names.has(Room) || KeptAt < oldest || at >= ROOMS_MAX) await removeRow("history", Room);
+  }
+}
+
+/**
+ * @param {string} room
+ * @returns {Promise<History | null>} null where there is none
+ */
+export async function readHistory(room) {
+  const row = /** @type {History | undefined} */ (await readRow("history", room));
+  return row === undefined || Date.now() - row.KeptAt > AGE_MAX_MS ? null : row;
+}
+
+/**
+ * @param {string} room
+ * @param {Post[]} posts  the newest of the room
+ */
+export function keepHistory(room, posts) {
+  void writeRow("history", { Room: room, Posts: posts.slice(-POSTS_MAX), KeptAt: Date.now() });
+}
+
+/** @param {string} room  the user lost it, or it was deleted */
+export function forgetRoom(room) {
+  void removeRow("history", room);
+}
+
+/** @param {string} secret  of a ticket that was made just now */
+export function keepTicket(secret) {
+  void writeRow("session", { Key: TICKET + secret, EndsAt: Date.now() + TICKET_MS });
+}
+
+/** @param {string} secret */
+export function dropTicket(secret) {
+  void removeRow("session", TICKET + secret);
+}
+
+/**
+ * Take a ticket that this page or one before it has kept.  No other tab gets it.
+ * @returns {Promise<string>} "" where there is none
+ */
+export async function takeTicket() {
+  for (;;) {
+    const row = /** @type {{Key: string, EndsAt: number} | null} */ (await takeRow("session", TICKET));
+    if (row === null) return "";
+    if (row.EndsAt > Date.now()) return row.Key.slice(TICKET.length);
+  }
+}
+
+/** Remove everything that the browser keeps of the user, except unsent messages. */
+export async function wipe() {
+  await Promise.all([removeRows("session"), removeRows("history")]);
+  for (const key of listKeys("")) if (!STAY.test(key)) removeItem(key);
+}
