@@ -27,6 +27,7 @@ _OWN_URL = "import.meta.url"
 _LINE_COMMENT = re.compile(r"^[ \t]*//[^\n]*\n", re.MULTILINE)
 _BLOCK_COMMENT = re.compile(r"^[ \t]*/\*(?:(?!\*/).)*\*/[ \t]*\n", re.MULTILINE | re.DOTALL)
 _TYPE = re.compile(r"/\*\* @(?:(?!\*/)[^\n])*\*/ ?")
+_INDENTATION = re.compile(r"^[ \t]+|^\n", re.MULTILINE)
 _LIST_END = re.compile(r",\s*$")
 
 
@@ -57,8 +58,13 @@ def join(scripts: Mapping[str, str], main: str) -> dict[str, str]:
 
 
 def bare(text: str) -> str:
-    """A script without its types, and without the comments that have lines of their own."""
-    return _TYPE.sub("", _LINE_COMMENT.sub("", _BLOCK_COMMENT.sub("", text)))
+    """A script without its types, its indentation, and the comments that have lines of their own.
+
+    A text of several lines keeps its indentation, and so does the rest of its script.
+    """
+    code = _TYPE.sub("", _LINE_COMMENT.sub("", _BLOCK_COMMENT.sub("", text)))
+    has_long_texts = any(line.count("`") % 2 for line in code.splitlines())
+    return code if has_long_texts else _INDENTATION.sub("", code)
 
 
 def _in_order(modules: Mapping[str, _Module], main: str) -> list[str]:

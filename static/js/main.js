@@ -8,6 +8,7 @@ import { Session } from "./session.js";
 import { Store } from "./store/store.js";
 import { AccountView } from "./views/accounts/account.js";
 import { Announcer } from "./views/announcer.js";
+import { AppBadge } from "./views/app_badge.js";
 import { ComposerView } from "./views/messages/composer.js";
 import { HeadingView } from "./views/rooms/heading.js";
 import { openNewRoom } from "./views/rooms/new_room.js";
@@ -64,6 +65,7 @@ const views = [
   userName,
   new StatusView(store, session),
   new SignInView(store, auth),
+  new AppBadge(store),
 ];
 
 /** Paint once a frame, however many changes there are. */

@@ -25,6 +25,58 @@ export const CONNECTION = {
   nextTry: (seconds) => `Next try in ${seconds} s.`,
 };
 
+export const CLUSTER = {
+  heading: "Cluster",
+  nodes: "Nodes",
+  columns: ["Node", "Address", "State", "Entries behind"],
+  leads: "Leader",
+  follows: "Follower",
+  learns: "Catching up, does not vote",
+  noAnswer: "Does not answer",
+  noLeader: "There is no leader now. Nothing can be written.",
+  healthy: "The cluster has a leader.",
+  /**
+   * @param {number} id
+   * @param {number} term
+   */
+  leader: (id, term) => `Node ${id} leads, term ${term}.`,
+  allAnswer: "All nodes answer.",
+  /** @param {number} count */
+  gone: (count) => (count === 1 ? "1 node does not answer." : `${count} nodes do not answer.`),
+  rate: "Messages per second",
+  /** @param {string} value */
+  perSecond: (value) => value,
+  commitTime: "Time to commit a message",
+  /** @param {string} value */
+  milliseconds: (value) => `${value} ms`,
+  add: "Add a node",
+  addSubmit: "Add",
+  addHint: "Start the node with --join first. It votes once it has caught up.",
+  id: "Id",
+  idWrong: "The id is a number from 1 on that no node had before.",
+  url: "Peer URL",
+  urlExample: "10.0.0.4:12379",
+  urlWrong: "Enter the URL at which the other nodes reach it.",
+  lead: {
+    label: "Make leader",
+    /** @param {number} id */
+    heading: (id) => `Make node ${id} the leader`,
+    text: "The leader hands over. Messages that are sent meanwhile wait for a moment.",
+  },
+  promote: {
+    label: "Let it vote",
+    /** @param {number} id */
+    heading: (id) => `Let node ${id} vote`,
+    text: "The node counts towards the majority once it has caught up.",
+  },
+  remove: {
+    label: "Remove",
+    /** @param {number} id */
+    heading: (id) => `Remove node ${id}`,
+    text: "The node stops, and its id is never used again. The cluster needs a majority of the others.",
+  },
+};
+
 export const MESSAGES = {
   actions: "Message actions",
   react: "React",

@@ -127,7 +127,7 @@ export async function ask(node, path, request) {
  * @param {Response | null} response
  * @returns {Promise<Response>}
  */
-async function check(response) {
+export async function check(response) {
   if (response === null) throw ApiError.unreachable();
   if (!response.ok) throw await readProblem(response);
   return response;

@@ -251,6 +251,7 @@ export class ChatSocket {
     this.subscribed = true;
     this.failures = 0;
     this.lostAt = 0;
+    this.ticket.useUp(this.node);
     if (hello.User) this.ticket.reserve(this.nodes);
     this.reportConnection("open", 0);
     this.events.onHello(resumed);
@@ -269,6 +270,7 @@ export class ChatSocket {
     if (SIGNED_OUT_CODES.includes(error.code)) return this.onClose(POLICY_VIOLATION);
     if (error.Temporary || this.cursor === null) return this.retry();
     this.cursor = null;
+    this.ticket.useUp(this.node); // the node knows the user, or it would not speak of a cursor
     this.subscribe();
   }
 
@@ -356,7 +358,10 @@ export class ChatSocket {
 
   /** @param {number} code  RFC 6455 §7.4 */
   onClose(code) {
-    if (code === POLICY_VIOLATION) this.events.onSignedOut();
+    if (code === POLICY_VIOLATION) {
+      this.ticket.useUp(this.node);
+      this.events.onSignedOut();
+    }
     if (!this.opened && this.node === this.home) void this.checkOrigin();
     this.retry();
   }

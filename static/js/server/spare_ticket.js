@@ -49,16 +49,23 @@ export class SpareTicket {
   }
 
   /**
-   * Use up the ticket, if the node needs it: a ticket is valid once.
+   * The ticket, if the node needs it.  It stays until the node has answered: a node that fails has not used it up.
    * @param {string} node  URL
    * @returns {{Ticket?: string}} a part of the `subscribe` frame
    */
   take(node) {
     if (this.secret === "" || getsCookie(node)) return {};
-    const Ticket = this.secret;
+    return { Ticket: this.secret };
+  }
+
+  /**
+   * The node has let the page in, or refused it: a ticket that it got is used up.
+   * @param {string} node  URL
+   */
+  useUp(node) {
+    if (this.secret === "" || getsCookie(node)) return;
+    dropTicket(this.secret);
     this.secret = "";
-    dropTicket(Ticket);
-    return { Ticket };
   }
 }
 

@@ -83,4 +83,9 @@ def test_what_cannot_be_joined_is_refused(code: str, said: str) -> None:
 
 def test_only_types_and_comments_on_lines_of_their_own_are_taken_out() -> None:
     code = 'b = /** @type {import("./b.js").B} */ (a);\n  /* one\n two */\n  b; // c\n// d\n/* e */ f;\n'
-    assert bare(code) == "b = (a);\n  b; // c\n/* e */ f;\n"
+    assert bare(code) == "b = (a);\nb; // c\n/* e */ f;\n"
+
+
+def test_a_text_of_several_lines_keeps_its_indentation() -> None:
+    code = "const a = `one\n  two`;\n  b;\n"
+    assert bare(code) == code

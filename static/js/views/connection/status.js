@@ -31,6 +31,7 @@ export class StatusView {
     /** @type {ReturnType<typeof setInterval> | undefined} runs only while there is no connection */
     this.ticker = undefined;
     this.retry.addEventListener("click", () => session.retryNow());
+    find("cluster", HTMLButtonElement).addEventListener("click", () => void this.openCluster());
     find("restored-ok", HTMLButtonElement).addEventListener("click", () => store.dismissRestored());
   }
 
@@ -48,6 +49,12 @@ export class StatusView {
     this.retry.hidden = phase === "open";
     this.restored.hidden = !this.store.restored;
     setText(this.restoredText, this.store.restored ? CONNECTION.restored : "");
+  }
+
+  async openCluster() {
+    const { ClusterView } = await import("./cluster.js");
+    const { account } = this.store;
+    new ClusterView(account?.Auth !== "login" || account.Role === "admin");
   }
 
   /** @returns {boolean} has there been no connection for a while? */

@@ -8,7 +8,6 @@ import { MESSAGES } from "../../strings.js";
 import { copyText } from "../clipboard.js";
 import { makeIconButton } from "../icons.js";
 import { hasPopup, makeToolbar, openMenu } from "../menu.js";
-import { openEmojiPicker } from "./emoji_picker.js";
 
 /** @typedef {import("../../session.js").Session} Session */
 /** @typedef {import("../../store/store.js").Store} Store */
@@ -173,7 +172,8 @@ export class ActionBar {
    * @param {Post} post
    * @param {Room} room
    */
-  pickReaction(post, room) {
+  async pickReaction(post, room) {
+    const { openEmojiPicker } = await import("./emoji_picker.js");
     openEmojiPicker(this.react, (emoji) => void this.session.actions.toggleReaction(room, post, emoji));
   }
 

@@ -157,3 +157,14 @@ def test_the_first_visit_needs_60_kib_at_most() -> None:
     sizes = [len(file.packed) for file in (ours.index, ours.files["js/main.js"], ours.files["css/page.css"])]
     assert all(sizes)
     assert sum(sizes) <= 60 * 1024
+
+
+def test_the_page_can_be_installed() -> None:
+    chat = ChatClient()
+    base = f"/static/{page().version}"
+    manifest = chat.get(f"{base}/manifest.webmanifest").get_json(force=True)
+    assert f'rel="manifest" href="{base[1:]}/manifest.webmanifest"' in chat.get("/").get_data(as_text=True)
+    assert manifest["start_url"] == manifest["scope"] == "../../"
+    assert {icon["sizes"] for icon in manifest["icons"]} >= {"192x192", "512x512"}
+    for icon in manifest["icons"]:
+        assert chat.get(f"{base}/{icon['src']}").content_type == icon["type"]
