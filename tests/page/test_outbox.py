@@ -7,14 +7,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Error, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Playwright, expect, sync_playwright
 
-from tests.page.conftest import CHROMIUM_FLAGS, chromium_path
+from tests.page.conftest import CHROMIUM_FLAGS, OUTAGE, chromium_path
 from tests.page.reader import (
     Reader,
     Wire,
     expect_messages,
     kept_messages,
+    new_context,
     prepare,
     say,
     stored,
@@ -141,3 +142,24 @@ def test_a_tab_sends_what_another_tab_has_left(cluster: Cluster, reader_of_outag
     cluster.restart(1)
     expect_messages(other, "left behind")
     assert kept_messages(other) == []
+
+
+@pytest.mark.parametrize("cluster", [3], indirect=True)
+def test_fifty_messages_of_a_page_whose_node_is_killed_arrive_once_in_order_on_two_nodes(
+    browser: Browser, cluster: Cluster, reader_of_outage: Reader
+) -> None:
+    """In the page that sends them, which goes on at another node, and in one that reads at the second node."""
+    sender = reader_of_outage.open("/#/rooms/general")
+    other = Reader(new_context(browser, user="bob"), cluster.nodes[2].url)
+    watcher = other.open("/#/rooms/general")
+    texts = [f"message {number}" for number in range(50)]
+    for text in texts[:25]:
+        say(sender, text)
+    cluster.kill(1)
+    for text in texts[25:]:
+        say(sender, text)
+    expect_messages(sender, *texts)
+    expect_messages(watcher, *texts)
+    assert stored(cluster, "general", node=2) == [("ann", text) for text in texts]
+    other.context.close()
+    assert [said for said in other.complaints if not OUTAGE.search(said)] == []
