@@ -27,6 +27,9 @@ worker.addEventListener("fetch", (event) => {
   else if (VERSION.test(path) && path.startsWith("static/")) event.respondWith(openFile(event.request));
 });
 
+// The page has heard of other nodes: the kept document must allow connections to them.
+worker.addEventListener("message", (event) => event.waitUntil(fetch(HOME).then(keepPage).catch(() => {})));
+
 async function install() {
   await worker.skipWaiting();
   await keepPage(await fetch(HOME));

@@ -40,16 +40,18 @@ export class Auth {
       (account) => ({ account, error: null }),
       (/** @type {unknown} */ error) => ({ account: null, error }),
     );
-    const kept = await readAccount();
-    const answer = await (kept === null ? asked : Promise.race([asked, pause(PATIENCE_MS)]));
+    const reading = readAccount(); // the first time it takes long
+    const late = reading.then((kept) => (kept === null ? asked : pause(PATIENCE_MS)));
+    const answer = await Promise.race([asked, late]);
     if (answer?.account) return this.onAccount(answer.account);
+    const kept = await reading;
     if (kept !== null && (answer === null || isGone(answer.error))) return this.goOn(kept);
     return this.onRefused(answer?.error);
   }
 
   /** @param {import("./types.js").Account} account */
-  async onAccount(account) {
-    await keepAccount(account);
+  onAccount(account) {
+    keepAccount(account);
     this.store.setAccount(account);
     this.store.setOriginRefusal("");
     this.onSignedIn(false);

@@ -30,11 +30,22 @@ export async function readAccount() {
   return row?.Account ?? null;
 }
 
+/** What another user left is gone once this is done: nothing is read or written before. */
+let checked = Promise.resolve();
+
+/**
+ * Keep the user; what another user left is removed.
+ * @param {Account} account
+ */
+export function keepAccount(account) {
+  checked = replaceAccount(account);
+}
+
 /** @param {Account} account */
-export async function keepAccount(account) {
+async function replaceAccount(account) {
   const before = await readAccount();
   if (before !== null && before.User !== account.User) await wipe();
-  await writeRow("session", { Key: "account", Account: account });
+  if (JSON.stringify(before) !== JSON.stringify(account)) await writeRow("session", { Key: "account", Account: account });
 }
 
 /** @returns {Promise<string[]>} URLs */
@@ -44,8 +55,9 @@ export async function readNodes() {
 }
 
 /** @param {string[]} nodes  URLs */
-export function keepNodes(nodes) {
-  void writeRow("session", { Key: "nodes", Nodes: nodes });
+export async function keepNodes(nodes) {
+  await checked;
+  await writeRow("session", { Key: "nodes", Nodes: nodes });
 }
 
 /** @returns {Promise<RoomDetails[]>} */
@@ -59,6 +71,7 @@ export async function readRooms() {
  * @param {RoomDetails[]} rooms  all of them
  */
 export async function keepRooms(rooms) {
+  await checked;
   const names = new Set(rooms.map(({ Name }) => Name));
   await writeRow("session", { Key: "rooms", Rooms: rooms });
   const rows = /** @type {History[]} */ ((await readRows("history")) ?? []).sort((a, b) => b.KeptAt - a.KeptAt);
@@ -73,6 +86,7 @@ export async function keepRooms(rooms) {
  * @returns {Promise<History | null>} null where there is none
  */
 export async function readHistory(room) {
+  await checked;
   const row = /** @type {History | undefined} */ (await readRow("history", room));
   return row === undefined || Date.now() - row.KeptAt > AGE_MAX_MS ? null : row;
 }
@@ -81,8 +95,9 @@ export async function readHistory(room) {
  * @param {string} room
  * @param {Post[]} posts  the newest of the room
  */
-export function keepHistory(room, posts) {
-  void writeRow("history", { Room: room, Posts: posts.slice(-POSTS_MAX), KeptAt: Date.now() });
+export async function keepHistory(room, posts) {
+  await checked;
+  await writeRow("history", { Room: room, Posts: posts.slice(-POSTS_MAX), KeptAt: Date.now() });
 }
 
 /** @param {string} room  the user lost it, or it was deleted */
@@ -91,8 +106,9 @@ export function forgetRoom(room) {
 }
 
 /** @param {string} secret  of a ticket that was made just now */
-export function keepTicket(secret) {
-  void writeRow("session", { Key: TICKET + secret, EndsAt: Date.now() + TICKET_MS });
+export async function keepTicket(secret) {
+  await checked;
+  await writeRow("session", { Key: TICKET + secret, EndsAt: Date.now() + TICKET_MS });
 }
 
 /** @param {string} secret */

@@ -105,7 +105,7 @@ export class RoomLoader {
       this.keeping.delete(room);
       const { loaded, atEnd, posts } = room.timeline;
       if (room.deleted) forgetRoom(room.name);
-      else if (loaded === "yes" && atEnd && posts.length > 0) keepHistory(room.name, posts);
+      else if (loaded === "yes" && atEnd && posts.length > 0) void keepHistory(room.name, posts);
     }, KEEP_PAUSE_MS);
   }
 

@@ -79,6 +79,14 @@ export class Session {
     void this.loadRoomList();
   }
 
+  /** Keep the nodes.  The kept page says to which ones it may connect, so it is kept anew when they change. */
+  async keepNodes() {
+    const nodes = [...this.socket.nodes].sort();
+    if (JSON.stringify(nodes) === JSON.stringify(await readNodes())) return;
+    await keepNodes(nodes);
+    navigator.serviceWorker?.controller?.postMessage("nodes");
+  }
+
   async loadOutbox() {
     await this.store.outbox.load();
     this.sender.sendWaiting();
@@ -190,7 +198,7 @@ export class Session {
     this.store.presence.clearOnline();
     this.store.setMajority(true); // a node without one says so next
     this.store.setOriginRefusal("");
-    keepNodes(this.socket.nodes);
+    void this.keepNodes();
     if (!resumed) this.loader.noteChange();
     if (!resumed || this.rooms.loaded === "failed") void this.loadRoomList();
     for (const room of this.rooms.byName.values()) this.updateRoom(room, resumed);

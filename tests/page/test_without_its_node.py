@@ -10,7 +10,8 @@ from tests.cluster.people import FLAGS, QUICK_PASSWORDS, People
 from tests.page.conftest import OUTAGE
 from tests.page.reader import Reader, expect_messages, kept_rows, new_context, say, wait_connected, wait_page_kept
 from tests.page.test_sign_in import REFUSAL, sign_in
-from tests.support.cluster import Cluster
+from tests.support.cluster import READY_S, Cluster, NodeProcess
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -20,7 +21,14 @@ def of_three_hosts(tmp_path: Path) -> Iterator[Cluster]:
         for node in cluster.nodes.values():
             url = f"http://node{node.id}.localhost:{node.port}"
             node.start(*node.flags(cluster.url_list, *FLAGS, "--advertise", url))
+        wait_until(lambda: all(allows_all(node) for node in cluster.nodes.values()), READY_S, "all names are known")
         yield cluster
+
+
+def allows_all(node: NodeProcess) -> bool:
+    """The node's page may connect to all three nodes: it has heard of their names."""
+    policy = node.request("GET", "/").headers["Content-Security-Policy"]
+    return all(f"http://node{id}.localhost" in policy for id in (1, 2, 3))
 
 
 def opened(browser: Browser, cluster: Cluster, user: str) -> tuple[Reader, Page]:

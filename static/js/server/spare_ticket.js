@@ -35,7 +35,7 @@ export class SpareTicket {
   store(secret) {
     if (this.secret !== "") dropTicket(this.secret);
     this.secret = secret;
-    keepTicket(secret);
+    void keepTicket(secret);
     clearTimeout(this.timer);
     this.timer = setTimeout(this.ask, RENEW_MS);
   }
