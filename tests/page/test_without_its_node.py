@@ -1,5 +1,6 @@
 """The page opened while the node that it came from does not run."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,8 @@ def test_a_reload_while_the_own_node_is_gone_goes_on_signed_in_at_another_host(
     wait_rows(page, "session", 4)  # the user, the nodes, the rooms, a ticket
     of_three_hosts.nodes[1].kill()
     of_three_hosts.wait_leader()
+    expect(page.locator("#connection-text")).to_have_text(re.compile("^node[23]"))
+    wait_rows(page, "session", 4)  # the ticket was used up, and there is another one
     page.reload()
     expect(page.locator("#me")).to_contain_text("bob")
     expect_messages(page, "before")

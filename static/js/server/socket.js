@@ -251,8 +251,8 @@ export class ChatSocket {
     this.subscribed = true;
     this.failures = 0;
     this.lostAt = 0;
-    this.ticket.useUp(this.node);
-    if (hello.User) this.ticket.reserve(this.nodes);
+    const hasUsed = this.ticket.useUp(this.node);
+    if (hello.User) this.ticket.reserve(this.nodes, hasUsed);
     this.reportConnection("open", 0);
     this.events.onHello(resumed);
   }

@@ -24,11 +24,12 @@ export class SpareTicket {
   /**
    * Ask for a ticket soon, if one of the nodes would need it.
    * @param {string[]} nodes  URLs
+   * @param {boolean} isUrgent  the page's own node is gone: a reload needs a ticket at once
    */
-  reserve(nodes) {
+  reserve(nodes, isUrgent) {
     if (this.secret !== "" || nodes.every(getsCookie)) return;
     clearTimeout(this.timer);
-    this.timer = setTimeout(this.ask, ASK_FROM_MS + Math.random() * ASK_SPREAD_MS);
+    this.timer = setTimeout(this.ask, isUrgent ? 0 : ASK_FROM_MS + Math.random() * ASK_SPREAD_MS);
   }
 
   /** @param {string} secret */
@@ -61,11 +62,13 @@ export class SpareTicket {
   /**
    * The node has let the page in, or refused it: a ticket that it got is used up.
    * @param {string} node  URL
+   * @returns {boolean} true where the node got one
    */
   useUp(node) {
-    if (this.secret === "" || getsCookie(node)) return;
+    if (this.secret === "" || getsCookie(node)) return false;
     dropTicket(this.secret);
     this.secret = "";
+    return true;
   }
 }
 
