@@ -344,7 +344,9 @@ class _Recovery:
                 return decode_header(said.first_line[9:-1])
         before = ""
         if sequence_of(name) > 1 and not first_index_of(name) <= self._log.positions.base_index + 1:
-            before = next((one for one in names if sequence_of(one) == sequence_of(name) - 1), "")
+            # an index of a segment that is missing too tells its name, and where it ends
+            known = [*names, *map(indexed_by, self._disk.list(self._data_dir))]
+            before = next((one for one in known if sequence_of(one) == sequence_of(name) - 1), "")
             if not before:
                 self._refuse(name, 0, f"the segment that {after.name} follows is damaged or missing")
         return Header(name, "", HardState(), before, self._sealed_of(before) if before else Sealed(), 0)

@@ -278,3 +278,17 @@ def test_a_start_bears_an_unreadable_page_in_which_no_entry_is(tmp_path: Path, m
     assert (started.holes(), started.last_index) == ([], 6)
     assert started.reader.read_many([1, 4, 6]) == [log[0].record, log[3].record, log[5].record]
     started.close()
+
+
+def test_two_segments_in_a_row_that_are_missing_are_known_if_the_first_one_has_its_index() -> None:
+    disk, log = PowerDisk(), entries(1, 20)
+    storage = Storage.open(disk, DIRECTORY, segment_bytes=1)
+    for start in range(0, 20, 4):
+        storage.append(HardState(1, 1, start), log[start : start + 4])
+    storage.keep_indexes()
+    *_, second, third, _ = sorted(name for name in disk.content() if sequence_of(name))
+    for name in (second, third, index_name(third)):
+        disk.remove(DIRECTORY / name)
+    storage = Storage.open(disk, DIRECTORY)
+    assert [index for index, _ in storage.recovered.holes] == [*range(9, 17)]
+    assert storage.last_index == 20
