@@ -171,7 +171,7 @@ def identify_by_description(sealed: Sealed, pieces: Iterable[Piece], base_index:
     lines: dict[int, Piece] = {}
     gaps: list[Piece] = []
     for piece in pieces:
-        if piece.line is None:
+        if piece.line is None or piece.is_void:  # void may be in the place of an entry that a later segment replaces
             gaps.append(piece)
         elif piece.index and int(piece.line[4]) == terms.term_of(piece.index):
             lines[piece.index] = Piece(piece.offset, piece.length, piece.line)

@@ -136,7 +136,7 @@ class Rot:
             return False
         self._world.counts["starts refused for damage"] += 1
         self._world.trace(f"{machine.id} is refused a start: {error}")
-        for strike in strikes:
+        for strike in reversed(strikes):  # the first one knows the file as it was
             self._undo(strike)
         return True
 

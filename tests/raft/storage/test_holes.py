@@ -292,3 +292,20 @@ def test_two_segments_in_a_row_that_are_missing_are_known_if_the_first_one_has_i
     storage = Storage.open(disk, DIRECTORY)
     assert [index for index, _ in storage.recovered.holes] == [*range(9, 17)]
     assert storage.last_index == 20
+
+
+def test_entries_that_a_later_segment_replaces_may_have_been_made_void() -> None:
+    disk, before, after = PowerDisk(), entries(1, 6), entries(4, 6, term=2)
+    storage = Storage.open(disk, DIRECTORY)
+    for hard_state, batch in (HardState(1, 1, 0), before), (HardState(2, 1, 0), after):
+        storage.append(hard_state, batch)
+        storage.end_segment()
+        storage.append(None, ())
+    spoiled(disk, FIRST, before[4].record)
+    assert {damage.indexes for step in storage.verify() for damage in step.damages} == {()}  # nobody needs it
+    assert b'{"void":' in disk.content()[FIRST]
+    storage.close()
+    without_indexes(disk)
+    started = Storage.open(disk, DIRECTORY)
+    assert (started.holes(), started.last_index) == ([], 6)
+    assert started.reader.read(1, 6, 1 << 20) == [one.record for one in [*before[:3], *after]]
