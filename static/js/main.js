@@ -2,15 +2,19 @@
 // Joins the parts: the store, the session that changes it, and the views that show it.
 
 import { Auth } from "./auth.js";
-import { HOME, readMessageId, readRoom, roomLink } from "./links.js";
+import { HOME, messageLink, readMessageId, readRoom, roomLink } from "./links.js";
 import { readItem, writeItem } from "./local_storage.js";
 import { Session } from "./session.js";
 import { Store } from "./store/store.js";
+import { GO_TO, KEYS, PREFERENCES, ROOMS } from "./strings.js";
 import { AccountView } from "./views/accounts/account.js";
 import { Announcer } from "./views/announcer.js";
 import { AppBadge } from "./views/app_badge.js";
 import { ComposerView } from "./views/messages/composer.js";
+import { AppearanceView, openPreferences } from "./views/rooms/appearance.js";
 import { HeadingView } from "./views/rooms/heading.js";
+import { listenForKeys, openShortcuts } from "./views/rooms/keyboard.js";
+import { notifyPost } from "./views/rooms/notifications.js";
 import { openNewRoom } from "./views/rooms/new_room.js";
 import { PresenceView } from "./views/rooms/presence.js";
 import { RoomListView } from "./views/rooms/room_list.js";
@@ -36,7 +40,9 @@ const toast = new Toast();
 const auth = new Auth(store, onSignedIn);
 const session = new Session(store, {
   onPost: (room, post) => {
-    if (post.Imported === undefined) announcer.addPost(room, post); // an import would never stop talking
+    if (post.Imported !== undefined) return; // an import would never stop talking
+    announcer.addPost(room, post);
+    notifyPost(store, store.rooms.get(room), post, messageLink(room, post.Id));
   },
   onRoomDeleted: (room) => announcer.announceDeletion(room),
   onRoomRenamed: (room) => location.replace(roomLink(room)),
@@ -50,13 +56,19 @@ const session = new Session(store, {
 const userName = new UserNameView(store, session, new AccountView(store, auth));
 const composer = new ComposerView(store, session, userName);
 const roomList = new RoomListView(store, session, {
-  newRoom: () => openNewRoom(store, session),
-  browse: () => void import("./views/rooms/browse.js").then(({ openBrowse }) => openBrowse(store, session)),
+  newRoom,
+  preferences: () => openPreferences(store),
+  browse,
   newDirect: () => void import("./views/rooms/browse.js").then(({ openPeople }) => openPeople(store, session)),
 });
+listenForKeys(session, roomList, () => void openGoTo());
 /** @type {{render: () => void}[]} in the order of painting */
 const views = [
-  new HeadingView(store),
+  new AppearanceView(store),
+  new HeadingView(store, {
+    settings: (room) => void import("./views/rooms/settings.js").then(({ openSettings }) => openSettings(store, session, room)),
+    members: (room) => void import("./views/rooms/settings.js").then(({ openMembers }) => openMembers(store, room)),
+  }),
   roomList,
   new TimelineView(store, session, () => composer.focus(), notice),
   new RoomToolsView(store, session),
@@ -67,6 +79,26 @@ const views = [
   new SignInView(store, auth),
   new AppBadge(store),
 ];
+
+function newRoom() {
+  openNewRoom(store, session);
+}
+
+function browse() {
+  void import("./views/rooms/browse.js").then(({ openBrowse }) => openBrowse(store, session));
+}
+
+/** Open the dialog that finds rooms, people and commands. */
+async function openGoTo() {
+  const dialog = await import("./views/rooms/go_to.js");
+  await dialog.openGoTo(store, session, [
+    [ROOMS.newRoom, newRoom],
+    ...(store.account?.Auth === "login" ? [/** @type {[string, () => void]} */ ([ROOMS.browse, browse])] : []),
+    [GO_TO.markAllRead, () => session.readMarks.markAllRead()],
+    [PREFERENCES.heading, () => openPreferences(store)],
+    [KEYS.heading, openShortcuts],
+  ]);
+}
 
 /** Paint once a frame, however many changes there are. */
 function scheduleRender() {

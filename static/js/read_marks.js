@@ -28,6 +28,8 @@ export class ReadMarks {
     this.waiting = new Map();
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
+    /** @type {Set<string>} rooms that this browser keeps a marker of */
+    this.known = new Set();
     watchItem(KEY, () => this.readKept());
   }
 
@@ -126,6 +128,16 @@ export class ReadMarks {
   }
 
   // Without sign-in.
+
+  /**
+   * Keep from where on a room is unread, if this browser does not know the room yet.
+   * @param {Room} room
+   */
+  noteUnread(room) {
+    if (!this.isLocal || room.unread === 0 || this.known.has(room.name)) return;
+    this.known.add(room.name);
+    if (this.kept()[room.name] === undefined) this.keep(room.name, room.readId);
+  }
 
   /**
    * @param {string} room

@@ -229,6 +229,7 @@ export class Session {
     const own = this.sender.confirmAll([post]) || post.User === this.store.user;
     const mentions = mentionsUser(post.Message, this.store.user) ? 1 : 0;
     this.rooms.noteNewest(room, post.Id, { isRead: own || this.readMarks.isSeen(room), mentions });
+    this.readMarks.noteUnread(room);
     if (own && room.unread === 0 && !room.isKeptUnread) this.readMarks.markRead(room);
     this.loader.keepSoon(room);
     if (timeline.appendLive(post)) this.loader.trimUnlessInView(room);

@@ -209,3 +209,88 @@ export const BROWSE = {
   /** @param {number} count */
   more: (count) => `${count} more. Type to find them.`,
 };
+
+export const KEYS = {
+  heading: "Keyboard shortcuts",
+  /** @type {[keys: string, what: string][]} */
+  list: [
+    ["Ctrl+K", "Go to a room, a person or a command"],
+    ["Alt+↑", "The room above"],
+    ["Alt+↓", "The room below"],
+    ["Alt+Shift+↑", "The unread room above"],
+    ["Alt+Shift+↓", "The unread room below"],
+    ["Esc", "Mark this room as read"],
+    ["Shift+Esc", "Mark all rooms as read"],
+    ["Enter", "Send the message"],
+    ["Shift+Enter", "Begin a new line"],
+    ["↑", "Edit your last message, from the empty message field"],
+    ["?", "Show these shortcuts"],
+  ],
+};
+
+export const GO_TO = {
+  heading: "Go to",
+  placeholder: "A room, a person or a command",
+  room: "Room",
+  direct: "Direct messages",
+  person: "Person",
+  command: "Command",
+  none: "Nothing has this name.",
+  markAllRead: "Mark all rooms as read",
+};
+
+export const PREFERENCES = {
+  heading: "Preferences",
+  save: "Save",
+  theme: "Colours",
+  /** @type {[value: string, text: string][]} */
+  themes: [["system", "As the system"], ["light", "Light"], ["dark", "Dark"]],
+  density: "Density",
+  /** @type {[value: string, text: string][]} */
+  densities: [["normal", "Comfortable"], ["compact", "Compact"]],
+  notifications: "Notifications",
+  /** @type {[value: string, text: string][]} */
+  notifyChoices: [["off", "Off"], ["on", "On"], ["sound", "On, with a sound"]],
+  notifyHint: "Each room has its own level: all messages, mentions, or none.",
+  notSecure: "The browser gives notifications over https only. Open the page at an https address.",
+  refused: "The browser does not allow notifications for this page. Allow them in its settings.",
+  quietFrom: "Quiet from",
+  quietTo: "Quiet to",
+  quietHint: "No notifications between these times.",
+};
+
+export const ROOM_SETTINGS = {
+  open: "Room settings",
+  favourite: "Favourite",
+  membersOf: "Members",
+  /** @param {string} title */
+  heading: (title) => `Settings of ${title}`,
+  notify: "Notify me about",
+  /** @type {[value: string, text: string][]} */
+  levels: [["all", "All messages"], ["mentions", "Mentions"], ["none", "Nothing: the room is muted"]],
+  save: "Save",
+  name: "Room name",
+  topic: "Topic",
+  archived: "Archive",
+  /** @type {[value: string, text: string][]} */
+  archiveChoices: [["no", "Open: people can write"], ["yes", "Archived: read only"]],
+  maxMessages: "Newest messages to keep",
+  maxDays: "Days to keep messages",
+  noLimit: "Leave it empty to keep all.",
+  notANumber: "Enter a whole number, or leave it empty.",
+  delete: "Delete room…",
+  /** @param {string} title */
+  deleteHeading: (title) => `Delete ${title}?`,
+  deleteText: "The room and all its messages are deleted for everybody. This cannot be undone.",
+  typeName: "Type the room's name to confirm",
+  wrongName: "This is not the room's name.",
+  confirmDelete: "Delete room",
+  leave: "Leave room",
+  /** @param {string} title */
+  members: (title) => `Members of ${title}`,
+  add: "Add a person",
+  addButton: "Add",
+  remove: "Remove",
+  owner: "owner",
+  you: "you",
+};

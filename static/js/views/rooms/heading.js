@@ -2,14 +2,30 @@
 // The room's name and topic above the timeline, the title of the window, and which screen is shown: the sign-in form,
 // the list of rooms, or a room.  A wide window shows the list beside the room.
 
+import { ROOM_SETTINGS as TEXTS } from "../../strings.js";
 import { find, setText } from "../dom.js";
+import { makeIconButton } from "../icons.js";
 
 /** @typedef {import("../../store/store.js").Store} Store */
+/** @typedef {import("../../types.js").Room} Room */
 
 export class HeadingView {
-  /** @param {Store} store */
-  constructor(store) {
+  /**
+   * @param {Store} store
+   * @param {{settings: (room: Room) => void, members: (room: Room) => void}} actions
+   */
+  constructor(store, actions) {
     this.store = store;
+    const act = (/** @type {(room: Room) => void} */ action) => () => {
+      const room = store.rooms.currentRoom;
+      if (room !== null) action(room);
+    };
+    this.favourite = makeIconButton("star", TEXTS.favourite, act((room) => store.preferences.toggleFavourite(room.name)));
+    this.members = makeIconButton("people", TEXTS.membersOf, act(actions.members));
+    const settings = makeIconButton("gear", TEXTS.open, act(actions.settings));
+    find("room-actions", HTMLElement).append(this.favourite, this.members, settings);
+    this.icon = find("icon", HTMLLinkElement);
+    this.plainIcon = this.icon.getAttribute("href") ?? "";
     this.title = find("room-title", HTMLElement);
     this.direct = find("room-direct", HTMLElement);
     this.topic = find("room-topic", HTMLElement);
@@ -28,7 +44,18 @@ export class HeadingView {
     setText(this.title, room?.title ?? "");
     setText(this.topic, room?.topic ?? "");
     this.direct.hidden = !room?.direct;
+    this.favourite.setAttribute("aria-pressed", String(room !== null && this.store.preferences.isFavourite(room.name)));
+    this.members.hidden = this.store.account?.Auth !== "login";
+    this.renderIcon();
     this.archived.hidden = !room?.archived;
+  }
+
+  /** Show on the icon of the tab that something is unread. */
+  renderIcon() {
+    const { mentions, unread } = this.store.rooms;
+    const suffix = mentions > 0 ? "-mentions" : unread > 0 ? "-unread" : "";
+    const href = this.plainIcon.replace(/icon\.svg$/, `icon${suffix}.svg`);
+    if (this.icon.getAttribute("href") !== href) this.icon.setAttribute("href", href);
   }
 
   /**

@@ -7,7 +7,7 @@
 // - A direct message has its own section, an avatar and a hidden text, so that no name of a room can look like one.
 
 import { goToRoom, roomLink } from "../../links.js";
-import { COMMON, ROOMS } from "../../strings.js";
+import { COMMON, PREFERENCES, ROOMS } from "../../strings.js";
 import { makeAvatar } from "../avatar.js";
 import { find, make, makeButton, makeText, setText, showRows } from "../dom.js";
 import { makeIcon, makeIconButton } from "../icons.js";
@@ -24,6 +24,7 @@ const SHOWN_MAX = 99;
  * @property {() => void} newRoom
  * @property {() => void} browse
  * @property {() => void} newDirect
+ * @property {() => void} preferences
  */
 
 /** One section of the side bar. */
@@ -67,6 +68,7 @@ export class RoomListView {
     const fold = (/** @type {string} */ id) => () => store.preferences.toggleFold(id);
     const create = makeIconButton("add", ROOMS.newRoom, actions.newRoom);
     create.id = "new-room-toggle";
+    find("sidebar-head", HTMLElement).append(makeIconButton("gear", PREFERENCES.heading, actions.preferences));
     this.browse = makeIconButton("search", ROOMS.browse, actions.browse);
     this.direct = makeIconButton("add", ROOMS.newDirect, actions.newDirect);
     this.favourites = new Section("favourites", ROOMS.favourites, fold("favourites"), []);
@@ -263,7 +265,7 @@ function buildRow(room, { current, isNew, muted, online }) {
   if (muted) link.append(make("span", "visually-hidden", ` ${ROOMS.muted}`));
   if (room.mentions > 0) link.append(makeBadge(room.mentions, ROOMS.mentions, "badge badge-mentions"));
   else if (room.unread > 0) link.append(makeBadge(room.unread, ROOMS.unread, "badge"));
-  return make("li", "", link);
+  return make("li", current || (room.unread > 0 && !muted) ? "stays" : "", link); // stays in a folded section
 }
 
 /**
