@@ -72,8 +72,10 @@ export class RoomLoader {
     timeline.setLoaded("loading");
     void this.showKept(room);
     const { changes } = this;
+    const { jumps } = timeline;
     try {
       const { posts, hasOlder } = await this.pages.fetchNewest(room.name);
+      if (jumps !== timeline.jumps) return; // the user has gone to another place meanwhile
       this.onPosts(posts);
       timeline.replaceAll(posts, !hasOlder);
       if (posts.length > 0) this.store.rooms.markExisting(room);
@@ -186,10 +188,15 @@ export class RoomLoader {
    */
   async jump(room, fetchPage, isTarget) {
     const { timeline } = room;
+    timeline.jumps += 1;
+    if (timeline.posts.length === 0) timeline.setLoaded("loading"); // so that nothing else loads another page meanwhile
     try {
       const { posts, hasOlder, hasNewer } = await fetchPage();
       const last = posts.at(-1);
-      if (last === undefined) return false;
+      if (last === undefined) {
+        if (timeline.posts.length === 0) timeline.setLoaded("no");
+        return false;
+      }
       this.onPosts(posts);
       timeline.replaceAll(posts, !hasOlder, !hasNewer && last.Id >= timeline.newestId);
       this.store.rooms.markExisting(room);

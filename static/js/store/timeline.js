@@ -30,6 +30,8 @@ export class Timeline {
     this.newer = "no";
     /** Does the run go to the end of the room?  Only then live posts are added. */
     this.atEnd = true;
+    /** Counts how often another part of the room was asked for. */
+    this.jumps = 0;
     /** The message to scroll to once it is here; 0 for none. */
     this.targetId = 0;
     /** When the browser kept the messages that are shown until the server's come, in ms since 1970; 0: the server's. */
