@@ -555,6 +555,7 @@ SNAPSHOTS = (
         Replicated.apply,
         "self._last = entry",
         "self._last = self._last or entry",
+        seed=27,
     ),
     mutant(
         "client-ids-not-asked",
@@ -571,6 +572,7 @@ SNAPSHOTS = (
         compactor.compact,
         "prefix.write(machine.live())",
         "prefix.write(machine.live()[:-1])",
+        seed=2,
     ),
     mutant(
         "compaction-drops-the-edits",
@@ -714,7 +716,7 @@ FULL_DISKS = (
         Node._on_append_entries,
         "match_index=prev_log_index + taken",
         "match_index=prev_log_index + len(entries)",
-        seed=43,
+        seed=87,
     ),
     mutant(
         "appends-behind-a-torn-write",
