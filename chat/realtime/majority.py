@@ -18,7 +18,7 @@ from chat.realtime.hub import Hub
 from chat.replica import Replica
 
 LOST_S: Final = 1.5
-LOOK_S: Final = 0.25  # with LOST_S, a page says within two seconds that the majority is gone
+LOOK_S: Final = 0.5
 
 
 class MajorityNotice:
