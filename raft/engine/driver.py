@@ -150,13 +150,16 @@ class Driver:
         return callbacks
 
     def _send_locked(self, node: Node, messages: Sequence[Message]) -> Callbacks:
-        """Give requests to the peers' queues; return the callbacks that send replies once the lock is free."""
+        """Give requests to the peers' queues; return the callbacks that send the rest once the lock is free."""
         callbacks: Callbacks = []
+        rings = False
         for message in messages:
             if isinstance(message, Reply):
                 callbacks += self._reply_callbacks(message)
-            else:
-                self._peers.send_locked(node.configuration, message)
+            elif self._peers.send_locked(node.configuration, message):
+                rings = True
+        if rings:
+            callbacks.append(self._peers.ring)
         return callbacks
 
     def _reply_callbacks(self, reply: Reply) -> Callbacks:

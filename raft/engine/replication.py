@@ -1,8 +1,8 @@
 """The queues to the other members: up to three each, made when needed, dropped after the member has left.
 
-Heartbeats and votes wait for nothing; appends may wait for a follower's disk, and a snapshot's data as long as the
-transfer takes.  A candidate's votes are requested here too.  An answer goes back into the Node; a lost append or
-snapshot is reported to it.
+Heartbeats and votes wait for nothing, so one thread sends them to all members (rpc/peer_loop.py).  Appends may wait for
+a follower's disk, and a snapshot's data as long as the transfer takes.  A candidate's votes are requested here too.  An
+answer goes back into the Node; a lost append or snapshot is reported to it.
 """
 
 import logging
@@ -43,6 +43,7 @@ from raft.rpc.calls import RecordedBoot, Sender, SnapshotChunk, SnapshotChunkRep
 from raft.rpc.codec import Answer, Call, decode_answer, encode
 from raft.rpc.peer_auth import check_sender
 from raft.rpc.peer_client import Addresses, PeerQueue
+from raft.rpc.peer_loop import Lane, PeerLoop
 from raft.storage.log_store import Storage
 
 logger = logging.getLogger(__name__)
@@ -96,28 +97,45 @@ class Peers:
         # may be lost.
         self.append_durations: dict[int, Histogram] = {}
         self._answered_s: dict[int, float] = {}  # by member: when it answered last
-        self._queues: dict[tuple[int, str], PeerQueue[Message]] = {}  # by (member, kind); under the engine's lock
+        self._urgent: PeerLoop[Message] = PeerLoop("raft-urgent", self, self._timeout_s)
+        # By (member, kind); under the engine's lock.
+        self._queues: dict[tuple[int, str], PeerQueue[Message] | Lane[Message]] = {}
         self._unreachable: set[int] = set()
         self._stopped: dict[int, str] = {}  # by member: why it ended, as last logged
         self._closed = False
 
-    def send_locked(self, configuration: Configuration, message: Message) -> None:
-        """Queue `message` for its target.  A removed member is told of its removal through its old queue."""
+    def send_locked(self, configuration: Configuration, message: Message) -> bool:
+        """Queue `message` for its target; return whether `ring` has to be called once the lock is free.
+
+        A removed member is told of its removal through its old queue.
+        """
         kind = _kind(message)
         member, queue = configuration.members.get(message.target), self._queues.get((message.target, kind))
         if member is not None and (queue is None or queue.url != member.url):
             queue = self._replace_locked(queue, member, kind)
         if queue is not None:
             queue.send(message)
+        return kind == URGENT
 
-    def _replace_locked(self, old: PeerQueue[Message] | None, member: Member, kind: str) -> PeerQueue[Message] | None:
+    def ring(self) -> None:
+        """Have urgent messages sent."""
+        self._urgent.ring()
+
+    def _replace_locked(
+        self, old: PeerQueue[Message] | Lane[Message] | None, member: Member, kind: str
+    ) -> PeerQueue[Message] | Lane[Message] | None:
         if old is not None:
             old.close()
         if self._closed:
             return None
+        name = f"raft-{kind}-{member.id}"
+        queue: PeerQueue[Message] | Lane[Message]
         try:
-            queue = PeerQueue(member.url, f"raft-{kind}-{member.id}", self._deliver, self._addresses, member.id)
-        except (RuntimeError, ValueError) as error:  # no thread can be started, or not a URL: lost, as on a network
+            if kind == URGENT:
+                queue = self._urgent.lane(member.url, name, self._addresses, member.id)
+            else:
+                queue = PeerQueue(member.url, name, self.deliver, self._addresses, member.id)
+        except (RuntimeError, ValueError, OSError) as error:  # no thread can be started, or not a URL: lost
             self._log_unreachable(member.id, member.url, error)
             return None
         self._queues[member.id, kind] = queue
@@ -126,7 +144,7 @@ class Peers:
     def drop_idle(self) -> None:
         """Close the queues of removed members that have been told."""
 
-        def take_idle(node: Node) -> list[PeerQueue[Message]]:
+        def take_idle(node: Node) -> list[PeerQueue[Message] | Lane[Message]]:
             in_use = {*node.configuration.members, *node.progress}
             return [self._queues.pop(key) for key in list(self._queues) if key[0] not in in_use]
 
@@ -138,10 +156,32 @@ class Peers:
         self._closed = True
         for queue in self._node_lock.read(lambda node: list(self._queues.values())):
             queue.close()
+        self._urgent.close()
+
+    # In the loop's thread
+
+    def body(self, message: Message) -> bytes:
+        """Return the body of the call that sends `message`, which is a request."""
+        assert isinstance(message, AppendEntries | RequestVote | TimeoutNow)
+        return encode(self._own.sender(), message)
+
+    def answered(self, lane: Lane[Message], message: Message, body: bytes) -> bool:
+        """Take the answer to a heartbeat or to a request for a vote; return False if it is not accepted."""
+        try:
+            self._take_reply(message.target, *decode_answer(body, lane.connection.proved))
+        except (InvalidMessage, RefusedPeer):
+            return False
+        return True
+
+    def failed(self, lane: Lane[Message], message: Message, error: Exception) -> None:
+        """Log that no answer came."""
+        if not self._answered_lately(message.target):
+            self._log_unreachable(message.target, lane.url, error)
 
     # In a queue's thread
 
-    def _deliver(self, queue: PeerQueue[Message], message: Message) -> None:
+    def deliver(self, queue: PeerQueue[Message], message: Message) -> None:
+        """Make the call that sends `message`, and handle its outcome."""
         assert isinstance(message, AppendEntries | InstallSnapshot | RequestVote | TimeoutNow)
         try:
             if isinstance(message, InstallSnapshot):
@@ -293,10 +333,6 @@ class Peers:
 
     def _call(self, queue: PeerQueue[Message], message: Request, timeout_s: float) -> None:
         self._take_reply(message.target, *self._ask(queue, message, timeout_s))
-        self._answered_s[message.target] = time.monotonic()
-        if message.target in self._unreachable:
-            self._unreachable.discard(message.target)
-            logger.info("member %d is reachable", message.target)
 
     def _take_reply(self, member: int, sender: Sender, reply: Answer) -> None:
         if not isinstance(reply, Reply) or reply.source != member:
@@ -311,6 +347,10 @@ class Peers:
 
         self._node_lock.act(action)
         self._own.heard(sender)
+        self._answered_s[member] = time.monotonic()
+        if member in self._unreachable:
+            self._unreachable.discard(member)
+            logger.info("member %d is reachable", member)
 
     def _answered_lately(self, member: int) -> bool:
         """Return whether the member answered lately: then only a slow line delayed a heartbeat."""

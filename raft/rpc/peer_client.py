@@ -24,6 +24,7 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from math import inf
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
@@ -37,6 +38,7 @@ from raft.rpc.peer_certificates import CertifiedPeer, PeerCertificates, words
 logger = logging.getLogger(__name__)
 
 HEAD_BYTES_MAX = 16 << 10
+HEADS_MAX = 64  # parsed heads that are remembered: those of a peer's answers differ in the length only
 RECV_BYTES = 4 << 10  # holds a usual answer; the buffer is allocated for each recv
 BODY_RECV_BYTES = 256 << 10
 MOVE_AFTER_S = 1.0  # a connection to an earlier URL tries the newest one again, less and less often,
@@ -49,6 +51,7 @@ TLS_PIECE_BYTES = 64 << 10  # of a large body that is sent over TLS
 PROOFS_MAX = 2  # handshakes for one call: a key may be replaced while the connection is idle
 IDLE_S = 1.0  # a connection that was idle for longer is checked before it is used
 BODY_BYTES_MAX = 64 << 20
+BEGUN_BYTES_MAX = 64 << 10  # of an answer that comes in pieces, each of which is looked at
 STRANGERS_BYTES_MAX = 16 << 10  # of an answer to a handshake, which may be a proxy's refusal with a page
 LARGE_BYTES = 4 << 10  # a larger body may take a slow line a moment
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: drop the bytes that have not gone over the line yet
@@ -133,6 +136,7 @@ class PeerConnection:
         self._unsent = 0  # and the bytes that had not arrived at that time
         self._on_wait: Callable[[], None] | None = None
         self._used_s = 0.0
+        self._received = b""  # of the answer to `begin`
         host, port = self._address
         host = f"[{host}]" if ":" in host else host
         self._head = f"POST {RPC_PATH} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: ".encode()
@@ -160,7 +164,7 @@ class PeerConnection:
                 self._note(answer[0])
             return answer
         except (OSError, InvalidMessage) as error:
-            self._give_up()
+            self.give_up()
             if isinstance(error, ssl.SSLError):
                 raise ProofRefused(words(error)) from None
             raise
@@ -169,11 +173,7 @@ class PeerConnection:
 
     def _exchange(self, peer: socket.socket, session: Session | None, body: bytes) -> tuple[int, bytes] | None:
         """Send one request and receive its answer; None: the peer did nothing, and wants a handshake before it."""
-        mac = b"" if session is None else session.seal_request(body)
-        # In one write, so that Nagle's algorithm never waits.
-        status, answer, keep_alive = self._post(
-            peer, b"%b%d\r\n\r\n%b%b" % (self._head, len(mac) + len(body), mac, body)
-        )
+        status, answer, keep_alive = self._post(peer, self._request(session, body))
         if session is not None:
             answer = _opened(session, status, answer)
         if not keep_alive:
@@ -181,6 +181,11 @@ class PeerConnection:
         if status == HTTP_UNAUTHORIZED and self._secret is not None and (session is not None or self._may_be_signed()):
             return None
         return status, answer
+
+    def _request(self, session: Session | None, body: bytes) -> bytes:
+        mac = b"" if session is None else session.seal_request(body)
+        # In one write, so that Nagle's algorithm never waits.
+        return b"%b%d\r\n\r\n%b%b" % (self._head, len(mac) + len(body), mac, body)
 
     def _may_be_signed(self) -> bool:
         """Note that a member that was called without a proof wants one, and return True."""
@@ -224,6 +229,73 @@ class PeerConnection:
         if self._on_wait is not None:
             self._on_wait()
 
+    def begin(self, body: bytes) -> int:
+        """Send a call without waiting; return the descriptor on which to wait for its answer.
+
+        -1: nothing was sent that counts, and `call` has to make this call: it may have to connect first, or to wait.
+        """
+        peer = self._socket
+        if peer is None or self._certificates is not None or self._is_outdated(peer):
+            return -1
+        request = self._request(self._session, body)
+        try:
+            if peer.send(request, socket.MSG_DONTWAIT) == len(request):
+                self._received = b""
+                return peer.fileno()
+        except OSError:
+            pass
+        self.give_up()  # the peer drops a part of a request with its connection
+        return -1
+
+    def _is_outdated(self, peer: socket.socket) -> bool:
+        """Return whether an open connection is not the one to use: by its key, its age, or its URL."""
+        if self._secret is not None and self._keys is not self._secret.keys:
+            return True
+        now_s = time.monotonic()
+        if self._earlier_url and now_s >= self._move_s:
+            return True
+        return now_s - self._used_s > IDLE_S and _is_unusable(peer)
+
+    def receive_begun(self) -> tuple[int, bytes] | None:
+        """Take what has come of the answer to `begin`: its status and body once it is whole, else None.
+
+        Raises OSError or InvalidMessage, as `call` does.
+        """
+        try:
+            if (received := self._receive_now()) is None:
+                return None
+            status, answer, keep_alive = received
+            if self._session is not None:
+                answer = _opened(self._session, status, answer)
+        except (OSError, InvalidMessage):
+            self.give_up()
+            raise
+        self._used_s = time.monotonic()
+        if not keep_alive or status != HTTP_OK:
+            self.close()
+        return status, answer
+
+    def _receive_now(self) -> tuple[int, bytes, bool] | None:
+        peer = self._socket
+        if peer is None:
+            raise ConnectionAbortedError("the connection was closed")
+        try:
+            data = peer.recv(RECV_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        if not data:
+            raise ConnectionResetError("the peer closed the connection")
+        received = self._received = self._received + data
+        if (end := received.find(b"\r\n\r\n")) < 0:
+            if len(received) > HEAD_BYTES_MAX:
+                raise InvalidMessage("an answer with a head that does not end")
+            return None
+        status, length, keep_alive = _parse_head(received[:end])
+        if length > BEGUN_BYTES_MAX:
+            raise InvalidMessage(f"an answer of {length} bytes to a short call")
+        missing = end + 4 + length - len(received)
+        return None if missing > 0 else (status, received[end + 4 : end + 4 + length], keep_alive and not missing)
+
     def open(self, timeout_s: float) -> None:
         """Connect if necessary.  Raises OSError: nothing was sent."""
         self._connect(timeout_s, timeout_s)
@@ -238,7 +310,7 @@ class PeerConnection:
                 socket.socket.shutdown(peer, socket.SHUT_RDWR)  # SSLSocket's own forgets its TLS state
             peer.close()
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
         """End a failed call with a reset, so that its unsent bytes do not use a slow line."""
         peer, self._socket = self._socket, None
         if peer is not None:
@@ -467,6 +539,7 @@ def _is_unusable(peer: socket.socket) -> bool:
     return True
 
 
+@lru_cache(HEADS_MAX)
 def _parse_head(head: bytes) -> tuple[int, int, bool]:
     """Return (status, Content-Length, keep-alive) of an answer's head."""
     status_line, *lines = head.split(b"\r\n")

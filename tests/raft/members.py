@@ -15,6 +15,7 @@ from raft.core.raft_messages import SnapshotMeta
 from raft.errors import RaftError
 from raft.rpc.cluster_secret import ClusterSecret
 from raft.rpc.endpoint import Endpoint
+from raft.rpc.peer_loop import Lane
 from raft.storage.disk import Closeable, RealDisk
 from raft.storage.identity import Founder, Identity, load_or_create, lock_directory, save
 from raft.storage.log_store import Storage
@@ -113,7 +114,9 @@ class Host:
             return
         self.port.shut()
         member.stop()
-        threads = [queue._thread for queue in member._peers._queues.values()]
+        queues = [queue.queue if isinstance(queue, Lane) else queue for queue in member._peers._queues.values()]
+        threads = [queue._thread for queue in queues]
+        threads += [thread] if (thread := member._peers._urgent._thread) is not None else []
         threads += [queue._thread for queue in member._notices._queues.values()]
         for thread in (*member._threads, *threads):
             thread.join(DEADLINE_S)
