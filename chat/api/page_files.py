@@ -3,8 +3,8 @@
 The rules it keeps:
 - `/static/<version>/…` is immutable: `version` is the hash of everything below it.  So a second visit asks for none of
   it again, and scripts name each other relative to themselves as they do in the checkout.
-- A first visit waits for three requests: the page, one style sheet and one script.
-  MEASURED
+- A first visit waits for three requests: the page, one style sheet and one script.  With a round trip of 150 ms and
+  1.6 Mbit/s its first message is there after about 1.2 s; sixty modules would take ten round trips alone.
 - The files are read once, at the first request: there are few, a path is then no more than a key (nothing to climb out
   of), and a bundle, which is a zip, is as quick as a disk and may be replaced while its node runs.
 """
