@@ -25,6 +25,14 @@ export const CONNECTION = {
   nextTry: (seconds) => `Next try in ${seconds} s.`,
 };
 
+export const ACCOUNT = {
+  button: "Account",
+  chooseName: "Choose your name",
+  changeName: "Change your name.",
+  /** @param {string} user */
+  youAre: (user) => `You are ${user}.`,
+};
+
 export const CLUSTER = {
   heading: "Cluster",
   nodes: "Nodes",

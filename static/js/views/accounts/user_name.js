@@ -3,6 +3,7 @@
 
 import { checkName, normalizeName } from "../../validation.js";
 import { makeAvatar } from "../avatar.js";
+import { ACCOUNT } from "../../strings.js";
 import { find, makeText, setText } from "../dom.js";
 
 /** @typedef {import("../../session.js").Session} Session */
@@ -35,10 +36,10 @@ export class UserNameView {
     const signature = JSON.stringify([user, account?.Auth]);
     if (signature === this.shown) return;
     this.shown = signature;
-    const label = makeText("span", "me-name", user === "" ? "Choose your name" : user);
+    const label = makeText("span", "me-name", user === "" ? ACCOUNT.chooseName : user);
     this.button.replaceChildren(makeAvatar(user === "" ? "?" : user), label);
-    const action = account?.Auth === "login" ? "Your account" : "Change your name";
-    this.button.setAttribute("aria-label", user === "" ? "Choose your name" : `You are ${user}. ${action}`);
+    this.button.setAttribute("aria-label", ACCOUNT.button);
+    this.button.setAttribute("aria-description", describe(user, account?.Auth === "login"));
   }
 
   /** @param {import("./account.js").AccountView} accountView */
@@ -76,4 +77,14 @@ export class UserNameView {
     setText(this.error, error);
     this.input.setAttribute("aria-invalid", String(error !== ""));
   }
+}
+
+/**
+ * @param {string} user  "" for none
+ * @param {boolean} hasLogin
+ * @returns {string}
+ */
+function describe(user, hasLogin) {
+  if (user === "") return ACCOUNT.chooseName;
+  return `${ACCOUNT.youAre(user)} ${hasLogin ? "" : ACCOUNT.changeName}`.trim();
 }

@@ -78,7 +78,7 @@ export class RoomListView {
     this.note = make("p", "rooms-note");
     this.note.id = "rooms-note";
     this.filter = make("input", "field filter");
-    this.filter.type = "search";
+    this.filter.type = "text";
     this.filter.placeholder = ROOMS.filter;
     this.filter.setAttribute("aria-label", ROOMS.filter);
     this.filter.autocomplete = "off";
