@@ -94,6 +94,7 @@ from raft.rpc.peer_certificates import PeerCertificates
 from raft.rpc.peer_client import Addresses
 from raft.storage.disk import Disk
 from raft.storage.identity import Identity
+from raft.storage.index_file import log_remade
 from raft.storage.log_store import Recovered, Storage
 from raft.storage.reserve import Reserve
 
@@ -322,6 +323,7 @@ class RunningMember:
             threading.Thread(target=self._guard, args=(run,), name=name, daemon=True)  # may hang in a system call
             for name, run in runs
         ]
+        log_remade(self._storage.remade_indexes)
         recovered = self._storage.recovered
         if recovered.needs_snapshot and recovered.base_damage is not None:
             self._lost_state(recovered.base_damage)  # before anything is applied

@@ -126,7 +126,7 @@ class Storage:
         self._sealed: deque[tuple[Header, int, int, Content]] = deque(maxlen=SEALED_MAX)  # with end and checksum
         self._writer = self._final(lambda: self._open_segment(log))
         self._final(self._adopt_checkpoint)
-        log_remade(log.remade_indexes)
+        self.remade_indexes = tuple(log.remade_indexes)  # by this start; a refused one logs nothing
         self.recovered = Recovered(
             self._hard_state,
             self.last_index,

@@ -7,15 +7,13 @@ import { readItem, writeItem } from "./local_storage.js";
 import { Session } from "./session.js";
 import { Store } from "./store/store.js";
 import { GO_TO, KEYS, PREFERENCES, ROOMS } from "./strings.js";
-import { AccountView } from "./views/accounts/account.js";
 import { Announcer } from "./views/announcer.js";
 import { AppBadge } from "./views/app_badge.js";
 import { ComposerView } from "./views/messages/composer.js";
-import { AppearanceView, openPreferences } from "./views/rooms/appearance.js";
+import { AppearanceView } from "./views/rooms/appearance.js";
 import { HeadingView } from "./views/rooms/heading.js";
-import { listenForKeys, openShortcuts } from "./views/rooms/keyboard.js";
+import { listenForKeys } from "./views/rooms/keyboard.js";
 import { notifyPost } from "./views/rooms/notifications.js";
-import { openNewRoom } from "./views/rooms/new_room.js";
 import { PresenceView } from "./views/rooms/presence.js";
 import { RoomListView } from "./views/rooms/room_list.js";
 import { SignInView } from "./views/accounts/sign_in.js";
@@ -34,6 +32,8 @@ const ASLEEP_MS = 90_000;
 const WIDE = "(width > 45rem)";
 
 let isScheduled = false;
+/** @type {import("./views/accounts/account.js").AccountView | null} null until it is opened first */
+let accountView = null;
 const store = new Store(scheduleRender);
 const announcer = new Announcer(store);
 const toast = new Toast();
@@ -53,15 +53,15 @@ const session = new Session(store, {
   onNotice: notice,
   onSignedOut: () => void auth.recheck(),
 });
-const userName = new UserNameView(store, session, new AccountView(store, auth));
+const userName = new UserNameView(store, session, () => void openAccount());
 const composer = new ComposerView(store, session, userName);
 const roomList = new RoomListView(store, session, {
   newRoom,
-  preferences: () => openPreferences(store),
+  preferences,
   browse,
   newDirect: () => void import("./views/rooms/browse.js").then(({ openPeople }) => openPeople(store, session)),
 });
-listenForKeys(session, roomList, () => void openGoTo());
+listenForKeys(session, roomList, () => void openGoTo(), shortcuts);
 /** @type {{render: () => void}[]} in the order of painting */
 const views = [
   new AppearanceView(store),
@@ -81,11 +81,25 @@ const views = [
 ];
 
 function newRoom() {
-  openNewRoom(store, session);
+  void import("./views/rooms/new_room.js").then(({ openNewRoom }) => openNewRoom(store, session));
+}
+
+function preferences() {
+  void import("./views/rooms/preferences_dialog.js").then(({ openPreferences }) => openPreferences(store));
+}
+
+function shortcuts() {
+  void import("./views/rooms/shortcuts.js").then(({ openShortcuts }) => openShortcuts());
 }
 
 function browse() {
   void import("./views/rooms/browse.js").then(({ openBrowse }) => openBrowse(store, session));
+}
+
+async function openAccount() {
+  const { AccountView } = await import("./views/accounts/account.js");
+  accountView ??= new AccountView(store, auth);
+  accountView.open();
 }
 
 /** Open the dialog that finds rooms, people and commands. */
@@ -95,8 +109,8 @@ async function openGoTo() {
     [ROOMS.newRoom, newRoom],
     ...(store.account?.Auth === "login" ? [/** @type {[string, () => void]} */ ([ROOMS.browse, browse])] : []),
     [GO_TO.markAllRead, () => session.readMarks.markAllRead()],
-    [PREFERENCES.heading, () => openPreferences(store)],
-    [KEYS.heading, openShortcuts],
+    [PREFERENCES.heading, preferences],
+    [KEYS.heading, shortcuts],
   ]);
 }
 

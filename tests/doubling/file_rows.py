@@ -209,6 +209,23 @@ def _damaged_log(share: float) -> Case:
     return Case(count, run, prepared)
 
 
+def _sound_log(share: float) -> Case:
+    """A log of sealed segments that are as they were written, looked through."""
+    count = int(share * ENTRIES)
+    log = [command_entry(n, 1, n, ProposalId(1, 1, n, 0), b'{"a":"' + b"x" * 150 + b'"}') for n in range(1, count + 1)]
+    disk = PowerDisk()
+    with closing(Storage.open(disk, DIRECTORY, segment_bytes=1 << 16)) as written:
+        for start in range(0, count, 100):
+            written.append(HardState(1, 1, 0), log[start : start + 100])
+        written.keep_indexes()
+    storage = Storage.open(disk, DIRECTORY, segment_bytes=1 << 16)
+
+    def run(_: object) -> None:
+        assert not any(damage.indexes for step in storage.verify() for damage in step.damages)
+
+    return Case(count, run)
+
+
 def _planes(share: float, step: int) -> Case:
     count = int(share * packed_numbers.ITEMS_MAX)
     packed = packed_numbers.pack(array("Q", [(n * step) % (1 << 62) for n in range(count)]).tobytes(), 8)
@@ -237,6 +254,8 @@ def _rooms_that_look_alike(share: float) -> Case:
         table.derive()
         for room in rooms:
             table.remove(room, 1)
+
+        (Row("file: log without damage", _sound_log),)
 
     return Case(count, run)
 

@@ -334,4 +334,5 @@ def rows() -> Iterator[Row]:
     yield of_text("hosts.parse", hosts.parse, lambda share: ",".join(["a.b"] * int(share * 64)))
     yield of_text("proxies.parse", proxies.parse, lambda share: ",".join(["10.0.0.0/8"] * int(share * 64)))
     yield of_text("base_path.checked", base_path.checked, lambda share: "/a" * int(share * 64))
+    yield of_text("validation.moment", partial(validation.moment, "at"), lambda share: "9" * int(share * LINE))
     yield of_text("validation.integer", partial(validation.integer, "Id"), lambda share: "9" * int(share * LINE))

@@ -285,7 +285,8 @@ def test_the_service_goes_on_after_a_failure(
     script = [refuses(503, "unavailable"), sends(content), refuses(304, "")]
     with Server(script).running() as node, pytest.raises(Ended):
         run(node, tmp_path, "--every", "6h")
-    assert waited == [0, 300, 6 * 3600, 6 * 3600]
+    # The last two are counted from the backup, so what the runs in between took is missing.
+    assert waited == pytest.approx([0, 300, 6 * 3600, 6 * 3600], abs=10)
     said = capsys.readouterr()
     assert "unavailable in words Next try in 300 s" in said.err
     assert "a backup of index 60" in said.out and "nothing has changed" in said.out

@@ -13,9 +13,9 @@ export class UserNameView {
   /**
    * @param {Store} store
    * @param {Session} session
-   * @param {import("./account.js").AccountView} accountView
+   * @param {() => void} openAccount
    */
-  constructor(store, session, accountView) {
+  constructor(store, session, openAccount) {
     this.store = store;
     this.session = session;
     this.button = find("me", HTMLButtonElement);
@@ -25,7 +25,7 @@ export class UserNameView {
     this.error = find("name-error", HTMLElement);
     this.shown = "";
     this.onChosen = () => {};
-    this.button.addEventListener("click", () => this.open(accountView));
+    this.button.addEventListener("click", () => this.open(openAccount));
     this.form.addEventListener("submit", (event) => this.onSubmit(event));
     this.input.addEventListener("input", () => this.showError(""));
     find("name-cancel", HTMLButtonElement).addEventListener("click", () => this.dialog.close());
@@ -42,9 +42,9 @@ export class UserNameView {
     this.button.setAttribute("aria-description", describe(user, account?.Auth === "login"));
   }
 
-  /** @param {import("./account.js").AccountView} accountView */
-  open(accountView) {
-    if (this.store.account?.Auth === "login") accountView.open();
+  /** @param {() => void} openAccount */
+  open(openAccount) {
+    if (this.store.account?.Auth === "login") openAccount();
     else this.ask(() => {});
   }
 

@@ -10,7 +10,6 @@ import { goToMessage } from "../../links.js";
 import { PRIVATE_DELETED, PRIVATE_NAME, PUBLIC_DELETED, RETURNED } from "../../room_notices.js";
 import { find, makeButton, setText, showRows } from "../dom.js";
 import { ActionBar } from "./actions.js";
-import { openHistory } from "./history.js";
 import { makePendingRow, makePostRows } from "./posts.js";
 
 /** @typedef {import("../../room_loader.js").RoomLoader} RoomLoader */
@@ -59,7 +58,11 @@ export class TimelineView {
     /** @type {WeakMap<Room, Anchor>} where rooms were left */
     this.places = new WeakMap();
     const showHistory = (/** @type {import("../../types.js").Post} */ post, /** @type {HTMLElement} */ anchor) => {
-      if (this.room !== null) openHistory(anchor, session.actions.fetchHistory(this.room, post.Id));
+      const { room } = this;
+      if (room === null) return;
+      void import("./history.js").then(({ openHistory }) =>
+        openHistory(anchor, session.actions.fetchHistory(room, post.Id)),
+      );
     };
     this.showHistory = showHistory;
     this.bar = new ActionBar(store, session, this.list, showHistory, focusComposer, notice);

@@ -1,12 +1,9 @@
 // @ts-check
-// The keys that work everywhere on the page, and the dialog that lists them.
+// The keys that work everywhere on the page.
 //
 // The rules it keeps: a dialog or a pop-up that is open has the keys to itself, and `?` in a field is a letter.
 
 import { goToRoom } from "../../links.js";
-import { KEYS } from "../../strings.js";
-import { Dialog } from "../dialog.js";
-import { make } from "../dom.js";
 import { hasPopup } from "../menu.js";
 
 /** @typedef {import("../../session.js").Session} Session */
@@ -16,8 +13,9 @@ import { hasPopup } from "../menu.js";
  * @param {Session} session
  * @param {{neighbour: (step: number, onlyUnread: boolean) => string | null}} roomList
  * @param {() => void} openGoTo
+ * @param {() => void} openShortcuts
  */
-export function listenForKeys(session, roomList, openGoTo) {
+export function listenForKeys(session, roomList, openGoTo, openShortcuts) {
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.isComposing || session.store.signInForm !== null) return;
     if (document.querySelector("dialog[open]") !== null || hasPopup()) return;
@@ -50,20 +48,6 @@ export function listenForKeys(session, roomList, openGoTo) {
     const room = roomList.neighbour(step, onlyUnread);
     if (room !== null) goToRoom(room);
   }
-}
-
-/** Open the dialog "Keyboard shortcuts". */
-export function openShortcuts() {
-  const rows = KEYS.list.map(([keys, what]) => make("div", "shortcut", make("dt", "", ...makeKeys(keys)), make("dd", "", what)));
-  new Dialog({ heading: KEYS.heading, body: [make("dl", "shortcuts", ...rows)] });
-}
-
-/**
- * @param {string} keys  such as "Ctrl+K"
- * @returns {HTMLElement[]}
- */
-function makeKeys(keys) {
-  return keys.split("+").map((key) => make("kbd", "key", key));
 }
 
 /**
