@@ -214,11 +214,11 @@ def _sound_log(share: float) -> Case:
     count = int(share * ENTRIES)
     log = [command_entry(n, 1, n, ProposalId(1, 1, n, 0), b'{"a":"' + b"x" * 150 + b'"}') for n in range(1, count + 1)]
     disk = PowerDisk()
-    with closing(Storage.open(disk, DIRECTORY, segment_bytes=1 << 16)) as written:
-        for start in range(0, count, 100):
-            written.append(HardState(1, 1, 0), log[start : start + 100])
+    with closing(Storage.open(disk, DIRECTORY, segment_bytes=1 << 14)) as written:
+        for start in range(0, count, 10):
+            written.append(HardState(1, 1, 0), log[start : start + 10])
         written.keep_indexes()
-    storage = Storage.open(disk, DIRECTORY, segment_bytes=1 << 16)
+    storage = Storage.open(disk, DIRECTORY, segment_bytes=1 << 14)
 
     def run(_: object) -> None:
         assert not any(damage.indexes for step in storage.verify() for damage in step.damages)
@@ -255,8 +255,6 @@ def _rooms_that_look_alike(share: float) -> Case:
         for room in rooms:
             table.remove(room, 1)
 
-        (Row("file: log without damage", _sound_log),)
-
     return Case(count, run)
 
 
@@ -272,6 +270,7 @@ def rows() -> Iterator[Row]:
         Row("file: snapshot", _snapshot),
         Row("file: backup", _backup),
         Row("file: log with damage", _damaged_log),
+        Row("file: log without damage", _sound_log),
         # How well megabytes fit a processor's cache is more than half of it, so a busy machine is not asked.
         Row("file: positions that follow", lambda share: _planes(share, 200), takes_long=True),
         Row("file: positions like noise", lambda share: _planes(share, 0x9E3779B97F4A7C15), takes_long=True),
