@@ -42,6 +42,7 @@ _TYPES = {  # what is not named here is no file of the page; the machine's own l
 _COMPRESSED = frozenset(("html", "css", "js", "json", "svg", "webmanifest"))
 _STYLE_LINKS = re.compile(r'(?:[ \t]*<link rel="stylesheet" href="static/[^"]+">\n)+')
 _STYLE = re.compile(r'href="static/([^"]+)"')
+_STYLE_NOISE = re.compile(rb"/\*.*?\*/|^\s+", re.MULTILINE | re.DOTALL)  # comments, indentation, empty lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,8 @@ def page() -> Page:
     index = sources[INDEX].body.decode()
     scripts = {path: file.body.decode() for path, file in sources.items() if path.startswith("js/")}
     made = {path: text.encode() for path, text in join(scripts, MAIN).items()}
-    made[STYLES] = b"\n".join(sources[path].body for path in _STYLE.findall(_style_links(index)))
+    styles = b"\n".join(sources[path].body for path in _STYLE.findall(_style_links(index)))
+    made[STYLES] = _STYLE_NOISE.sub(b"", styles)
     kept = {path: file.body for path, file in sources.items() if not path.startswith(("js/", INDEX, WORKER))}
     shell = [path for path in sorted({*kept, *made}) if path.startswith("js/") or path in (STYLES, ICON)]
     made[LIST] = json.dumps(shell).encode()

@@ -1,5 +1,6 @@
 """The side bar, what is unread, the keyboard, and the dialogs of rooms."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,22 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.page.reader import Reader, expect_messages, new_context
 from tests.support.cluster import Cluster
+
+# From a key to the layout, the quickest of three: other tests run beside this one.  Up to the second frame after it a
+# quiet machine takes 19 to 35 ms, of which 33 are the two frames.
+FILTER_MS = 50
+ROWS_DRAWN = 120  # of 1,800: those near the view
+FILTER = """() => {
+  const field = document.querySelector("input[aria-label='Filter rooms']");
+  field.focus();
+  return ["z", "zo", "zon", "zone", "zone-", "zone-1", "zone-12", "zone-123", "zone-1234", ""].map((text) => {
+    const began = performance.now();
+    field.value = text;
+    field.dispatchEvent(new InputEvent("input", { bubbles: true }));
+    document.querySelector("#rooms").getBoundingClientRect();
+    return performance.now() - began;
+  });
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +124,42 @@ def test_the_preferences_choose_the_theme_and_the_density(page: Page) -> None:
         expect(page.locator("html[data-theme=dark][data-density=compact]")).to_have_count(1)
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(26, 32, 33)"
         page.reload()
+
+
+def test_a_filter_of_1_800_rooms_is_painted_at_once_and_rows_out_of_view_are_reached(
+    shared: Cluster, page: Page
+) -> None:
+    page.route(re.compile(r"/rooms\?"), lambda route: route.fulfill(json=many_rooms()))
+    page.reload()
+    links = page.locator(".room-link")
+    expect(page.locator("#directs .room-link").first).to_be_visible()
+    rounds = [page.evaluate(FILTER) for _ in range(3)]
+    assert max(min(key) for key in zip(*rounds, strict=True)) <= FILTER_MS, rounds
+    assert links.count() < ROWS_DRAWN
+    page.keyboard.type("ZONE-1234")
+    expect(links).to_have_text(["zone-1234"])
+    page.keyboard.press("Escape")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("End")
+    last = page.locator(room_link(page, "zone-1499"))
+    expect(last).to_be_focused()
+    expect(last).to_be_in_viewport(ratio=1)
+    page.keyboard.press("ArrowUp")
+    expect(page.locator(room_link(page, "zone-1498"))).to_be_focused()
+    size, place = page.evaluate("(row => [row.ariaSetSize, row.ariaPosInSet])(document.activeElement.parentElement)")
+    assert (int(size) >= 1_500, int(place)) == (True, int(size) - 1)
+    page.keyboard.press("Home")
+    expect(page.locator("#directs .room-link").first).to_be_focused()
+    expect(page.locator("#directs .room-link").first).to_be_in_viewport(ratio=1)
+    expect(page.locator(".room-link[tabindex='0']")).to_have_count(1)
+
+
+def many_rooms() -> list[dict[str, object]]:
+    """1,500 rooms and 300 direct ones."""
+    room = {"Topic": "", "Archived": False, "Joined": True}
+    rooms = [{**room, "Name": f"zone-{number:04d}", "Visibility": "public"} for number in range(1_500)]
+    direct = [
+        {**room, "Name": f"direct-{number}", "Visibility": "direct", "Members": ["ann", f"user {number}"]}
+        for number in range(300)
+    ]
+    return rooms + direct

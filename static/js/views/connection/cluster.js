@@ -28,12 +28,14 @@ export class ClusterView {
     this.summary.setAttribute("role", "status");
     this.rows = make("tbody", "");
     const head = make("tr", "", ...CLUSTER.columns.map((text) => make("th", "", text)));
+    if (mayChange) head.append(make("td", "")); // over the buttons
     const table = make("table", "cluster-nodes", make("thead", "", head), this.rows);
     table.setAttribute("aria-label", CLUSTER.nodes);
     this.chart = new RateChart();
     /** @type {HTMLElement[]} */
-    const body = [this.summary, make("div", "cluster-scroll", table), this.chart.element];
-    if (mayChange) body.push(makeButton(CLUSTER.add, () => this.askForNode()));
+    const body = [this.summary, make("div", "cluster-scroll", table)];
+    if (mayChange) body.push(make("div", "", makeButton(CLUSTER.add, () => this.askForNode())));
+    body.push(this.chart.element);
     this.dialog = new Dialog({ heading: CLUSTER.heading, body, className: "cluster", onClose: () => this.stop() });
     /** @type {Map<number, number>} how often in a row each node did not answer */
     this.misses = new Map();

@@ -3,20 +3,24 @@
 //
 // The rules it keeps:
 // - The rows are one stop of the Tab key; the arrows, Home and End move within them.
-// - A filter only hides rows, so that 1,800 of them are filtered between two frames.
+// - Only the rows near the view are in the DOM, so that 1,800 rooms are filtered between two frames.  Each has its place
+//   and its number in the list; the room in view and the row that Tab reaches are there wherever they are.
 // - A direct message has its own section, an avatar and a hidden text, so that no name of a room can look like one.
 
-import { goToRoom, roomLink } from "../../links.js";
+import { goToRoom } from "../../links.js";
 import { COMMON, PREFERENCES, ROOMS } from "../../strings.js";
-import { makeAvatar } from "../avatar.js";
-import { find, make, makeButton, makeText, setText, showRows } from "../dom.js";
+import { find, make, makeButton, setText, showRows } from "../dom.js";
 import { makeIcon, makeIconButton } from "../icons.js";
+import { buildRow } from "./room_row.js";
 
 /** @typedef {import("../../session.js").Session} Session */
 /** @typedef {import("../../store/store.js").Store} Store */
 /** @typedef {import("../../types.js").Room} Room */
 
-const SHOWN_MAX = 99;
+/** Rows drawn above and below the view: enough for a turn of the wheel before the next frame. */
+const ROWS_AROUND = 10;
+/** Rows drawn while the side bar is hidden, and has no height. */
+const ROWS_HIDDEN = 10;
 
 /**
  * What the side bar opens.
@@ -46,14 +50,57 @@ class Section {
     const head = make("div", "rooms-head", make("h2", "", this.toggle), ...buttons);
     this.element = make("nav", "section", head, this.list);
     this.element.setAttribute("aria-label", label);
-    /** @type {import("../dom.js").Kept} */
+    /** @type {import("../dom.js").Kept} the rows that are drawn */
     this.kept = new Map();
+    /** @type {Room[]} */
+    this.rooms = [];
+    /** @type {Room[]} those that neither a fold nor the filter hides */
+    this.shown = [];
+    this.isFolded = false;
   }
 
-  /** @param {boolean} folded */
-  fold(folded) {
-    this.toggle.setAttribute("aria-expanded", String(!folded));
-    this.list.classList.toggle("folded", folded);
+  /**
+   * Set the rows, and give the list the height of all of them.
+   * @param {Room[]} rooms
+   */
+  setShown(rooms) {
+    this.shown = rooms;
+    this.toggle.setAttribute("aria-expanded", String(!this.isFolded));
+    this.list.style.blockSize = `calc(${rooms.length} * var(--row-size))`;
+  }
+
+  /** @returns {[number, number]} the first row near the view, and the one after the last */
+  inView() {
+    const { top, height } = this.list.getBoundingClientRect();
+    const count = this.shown.length;
+    const row = height / count;
+    if (!(row > 0)) return [0, Math.min(count, ROWS_HIDDEN)];
+    return [
+      Math.max(0, Math.floor(-top / row) - ROWS_AROUND),
+      Math.min(count, Math.ceil((window.innerHeight - top) / row) + ROWS_AROUND),
+    ];
+  }
+
+  /**
+   * @param {[number, number]} range
+   * @param {(name: string) => boolean} isWanted  also outside of the range
+   * @param {(room: Room) => import("../dom.js").Row} makeRow
+   */
+  draw([from, to], isWanted, makeRow) {
+    /** @type {Map<string, number>} */
+    const places = new Map();
+    const drawn = this.shown.filter(({ name }, at) => {
+      const isDrawn = (at >= from && at < to) || isWanted(name);
+      if (isDrawn) places.set(name, at);
+      return isDrawn;
+    });
+    showRows(this.list, this.kept, drawn.map(makeRow));
+    for (const [name, { element }] of this.kept) {
+      const at = places.get(name) ?? 0;
+      element.style.insetBlockStart = `calc(${at} * var(--row-size))`;
+      element.ariaPosInSet = String(at + 1);
+      element.ariaSetSize = String(this.shown.length);
+    }
   }
 }
 
@@ -87,13 +134,22 @@ export class RoomListView {
     /** @type {Map<string, string>} what the filter compares, by the name of the room */
     this.folded = new Map();
     this.shown = "";
-    this.filter.addEventListener("input", () => this.applyFilter());
+    /** The room whose row Tab reaches. */
+    this.stop = "";
+    /** @type {string | null} the room in view whose row was scrolled to */
+    this.revealed = null;
+    this.filter.addEventListener("input", () => this.onFilter());
     this.filter.addEventListener("keydown", (event) => this.onFilterKey(event));
-    const place = find("sidebar-rooms", HTMLElement);
+    const place = this.place = find("sidebar-rooms", HTMLElement);
     place.addEventListener("keydown", (event) => this.onKey(event));
     place.addEventListener("focusin", (event) => this.onFocus(event.target));
     const elements = this.sections.map(({ element }) => element);
     place.append(make("div", "filter-row", this.filter), make("div", "sections", ...elements, this.note));
+    new ResizeObserver(() => this.draw()).observe(place);
+    window.addEventListener("resize", () => this.draw());
+    document.addEventListener("scroll", ({ target }) => {
+      if (target instanceof Node && target.contains(place)) this.draw(); // in a low window the whole side bar scrolls
+    }, { capture: true, passive: true });
   }
 
   render() {
@@ -108,11 +164,11 @@ export class RoomListView {
     this.show(this.favourites, all.filter((room) => isFavourite.has(room.name)));
     this.show(this.directs, all.filter((room) => room.direct && !isFavourite.has(room.name)));
     this.show(this.rooms, all.filter((room) => !room.direct && !isFavourite.has(room.name)));
-    this.favourites.element.hidden = this.favourites.kept.size === 0;
-    this.directs.element.hidden = !hasLogin && this.directs.kept.size === 0;
+    this.favourites.element.hidden = this.favourites.rooms.length === 0;
+    this.directs.element.hidden = !hasLogin && this.directs.rooms.length === 0;
     this.folded = new Map(all.map((room) => [room.name, foldText(room.title)]));
     this.applyFilter();
-    this.placeTabStop();
+    this.reveal();
   }
 
   /**
@@ -120,23 +176,62 @@ export class RoomListView {
    * @param {Room[]} rooms
    */
   show(section, rooms) {
-    showRows(section.list, section.kept, rooms.map((room) => this.makeRow(room)));
-    section.fold(this.store.preferences.choices.folded.includes(section.id));
+    section.rooms = rooms;
+    section.isFolded = this.store.preferences.choices.folded.includes(section.id);
   }
 
-  /** Hide the rows that do not have the text of the filter. */
+  onFilter() {
+    this.place.scrollTop = 0;
+    this.applyFilter();
+  }
+
+  /** Show the rooms that have the text of the filter; without one, those that no fold hides. */
   applyFilter() {
     const wanted = foldText(this.filter.value.trim());
-    let count = 0;
-    for (const { kept, list } of this.sections) {
-      list.classList.toggle("filtered", wanted !== ""); // shows the rows of a folded section too
-      for (const [name, { element }] of kept) {
-        const isHidden = wanted !== "" && !this.folded.get(name)?.includes(wanted);
-        if (element.hidden !== isHidden) element.hidden = isHidden;
-        if (!isHidden) count += 1;
-      }
+    const isFound = (/** @type {Room} */ { name }) => this.folded.get(name)?.includes(wanted) ?? false;
+    const stays = (/** @type {Room} */ room) => this.staysInFold(room);
+    for (const section of this.sections) {
+      const isShown = wanted !== "" ? isFound : section.isFolded ? stays : null; // a filter looks into folds too
+      section.setShown(isShown === null ? section.rooms : section.rooms.filter(isShown));
     }
+    const count = this.sections.reduce((sum, { rooms, shown }) => sum + (wanted === "" ? rooms : shown).length, 0);
     this.renderNote(count, wanted !== "");
+    this.draw();
+  }
+
+  /**
+   * @param {Room} room
+   * @returns {boolean}
+   */
+  staysInFold({ name, unread }) {
+    const { preferences, rooms } = this.store;
+    return name === rooms.current || (unread > 0 && !preferences.isMuted(name));
+  }
+
+  /** Draw the rows near the view.  The row that has the focus keeps it. */
+  draw() {
+    const focused = nameOf(document.activeElement);
+    this.chooseTabStop();
+    const { current } = this.store.rooms;
+    const isWanted = (/** @type {string} */ name) => name === current || name === this.stop;
+    const ranges = this.sections.map((section) => section.inView()); // all reads of the layout before any change
+    this.sections.forEach((section, at) => {
+      section.draw(ranges[at] ?? [0, 0], isWanted, (room) => this.makeRow(room));
+      for (const [name, { element }] of section.kept) {
+        if (element.firstElementChild instanceof HTMLElement) element.firstElementChild.tabIndex = name === this.stop ? 0 : -1;
+      }
+    });
+    if (focused !== null && nameOf(document.activeElement) === null) this.link(focused)?.focus({ preventScroll: true });
+  }
+
+  /** Scroll to the room in view, once. */
+  reveal() {
+    const { current } = this.store.rooms;
+    if (current === this.revealed) return;
+    const link = current === null ? null : this.link(current);
+    if (current !== null && (link === null || link.offsetParent === null)) return; // not listed yet, or hidden
+    this.revealed = current;
+    link?.scrollIntoView({ block: "nearest" });
   }
 
   /**
@@ -168,60 +263,77 @@ export class RoomListView {
 
   // The keyboard.
 
-  /** @returns {HTMLElement[]} the links that are shown, from top to bottom */
-  shownLinks() {
-    const links = [];
-    for (const { kept, list } of this.sections) {
-      if (list.classList.contains("folded") && !list.classList.contains("filtered")) continue;
-      for (const { element } of kept.values()) {
-        const link = element.firstElementChild;
-        if (!element.hidden && link instanceof HTMLElement) links.push(link);
-      }
+  /** @returns {string[]} the rooms that are shown, from top to bottom */
+  shownNames() {
+    return this.sections.flatMap(({ shown }) => shown.map(({ name }) => name));
+  }
+
+  /**
+   * The link of a room that is drawn.
+   * @param {string} name
+   * @returns {HTMLElement | null}
+   */
+  link(name) {
+    for (const { kept } of this.sections) {
+      const link = kept.get(name)?.element.firstElementChild;
+      if (link instanceof HTMLElement) return link;
     }
-    return links;
+    return null;
   }
 
   /** Exactly one row is reached by Tab: the focused one, the room in view, or the first. */
-  placeTabStop() {
-    const links = this.sections.flatMap(({ kept }) => [...kept.values()].map(({ element }) => element.firstElementChild));
-    const shown = this.shownLinks();
-    const stop = shown.find((link) => link === document.activeElement)
-      ?? shown.find((link) => link.hasAttribute("aria-current")) ?? shown[0];
-    for (const link of links) if (link instanceof HTMLElement) link.tabIndex = link === stop ? 0 : -1;
+  chooseTabStop() {
+    const { current } = this.store.rooms;
+    const focused = nameOf(document.activeElement);
+    const isShown = (/** @type {string | null} */ wanted) =>
+      wanted !== null && this.sections.some(({ shown }) => shown.some(({ name }) => name === wanted));
+    const first = this.sections.find(({ shown }) => shown.length > 0)?.shown[0]?.name;
+    this.stop = (isShown(focused) ? focused : isShown(current) ? current : first) ?? "";
   }
 
   /** @param {EventTarget | null} target */
   onFocus(target) {
-    if (target instanceof HTMLElement && target.classList.contains("room-link")) this.placeTabStop();
+    if (nameOf(target) !== null) this.draw();
   }
 
   /** @param {KeyboardEvent} event */
   onKey(event) {
-    const links = this.shownLinks();
-    const at = links.findIndex((link) => link === document.activeElement);
-    if (at < 0 || event.altKey || event.ctrlKey || event.metaKey) return;
-    const next = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: links.length - 1 }[event.key];
+    const focused = nameOf(document.activeElement);
+    if (focused === null || event.altKey || event.ctrlKey || event.metaKey) return;
+    const names = this.shownNames();
+    const at = names.indexOf(focused);
+    const next = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: names.length - 1 }[event.key];
     if (next === undefined) return;
     event.preventDefault();
-    links[Math.min(Math.max(next, 0), links.length - 1)]?.focus();
+    this.focusRow(names[Math.min(Math.max(next, 0), names.length - 1)] ?? focused);
+  }
+
+  /**
+   * Focus a row, drawn or not; the browser scrolls to it.
+   * @param {string} name
+   */
+  focusRow(name) {
+    const section = this.sections.find(({ shown }) => shown.some((room) => room.name === name));
+    const isWanted = (/** @type {string} */ other) => other === name || nameOf(document.activeElement) === other;
+    if (this.link(name) === null) section?.draw(section.inView(), isWanted, (room) => this.makeRow(room));
+    this.link(name)?.focus();
   }
 
   /** @param {KeyboardEvent} event */
   onFilterKey(event) {
-    const first = this.shownLinks()[0];
-    if (event.key === "ArrowDown") first?.focus();
-    else if (event.key === "Enter" && first instanceof HTMLAnchorElement) this.openFound(first);
+    const first = this.shownNames()[0];
+    if (event.key === "ArrowDown" && first !== undefined) this.focusRow(first);
+    else if (event.key === "Enter" && first !== undefined) this.openFound(first);
     else if (event.key === "Escape" && this.filter.value !== "") this.clearFilter();
     else return;
     event.preventDefault();
     event.stopPropagation();
   }
 
-  /** @param {HTMLAnchorElement} link */
-  openFound(link) {
-    const name = link.dataset.room;
+  /** @param {string} name */
+  openFound(name) {
     this.clearFilter();
-    if (name !== undefined) goToRoom(name);
+    goToRoom(name);
   }
 
   clearFilter() {
@@ -236,7 +348,7 @@ export class RoomListView {
    * @returns {string | null}
    */
   neighbour(step, onlyUnread) {
-    const names = this.sections.flatMap(({ kept }) => [...kept.keys()]);
+    const names = this.sections.flatMap(({ rooms }) => rooms.map(({ name }) => name));
     const { byName, current } = this.store.rooms;
     const start = current === null ? (step > 0 ? -1 : names.length) : names.indexOf(current);
     for (let at = start + step; at >= 0 && at < names.length; at += step) {
@@ -248,66 +360,12 @@ export class RoomListView {
 }
 
 /**
- * @param {Room} room
- * @param {{current: boolean, isNew: boolean, muted: boolean, online: boolean}} row
- * @returns {HTMLElement}
+ * @param {EventTarget | null} target
+ * @returns {string | null} the room of a row's link
  */
-function buildRow(room, { current, isNew, muted, online }) {
-  const link = make("a", "room-link", makeMark(room, online), makeText("span", "room-name", room.title));
-  link.href = roomLink(room.name);
-  link.dataset.room = room.name;
-  link.tabIndex = -1;
-  if (current) link.setAttribute("aria-current", "page");
-  if (room.unread > 0 && !muted) link.classList.add("has-unread");
-  if (muted) link.classList.add("is-muted");
-  if (isNew) link.append(makeTag(ROOMS.isNew, ROOMS.isNewHint));
-  if (room.archived) link.append(makeTag(ROOMS.archived, ""));
-  if (muted) link.append(make("span", "visually-hidden", ` ${ROOMS.muted}`));
-  if (room.mentions > 0) link.append(makeBadge(room.mentions, ROOMS.mentions, "badge badge-mentions"));
-  else if (room.unread > 0) link.append(makeBadge(room.unread, ROOMS.unread, "badge"));
-  return make("li", current || (room.unread > 0 && !muted) ? "stays" : "", link); // stays in a folded section
-}
-
-/**
- * @param {Room} room
- * @param {boolean} online
- * @returns {HTMLElement}
- */
-function makeMark(room, online) {
-  if (!room.direct) {
-    const mark = make("span", "room-mark", makeIcon(room.private ? "lock" : "hash"));
-    if (room.private) mark.append(make("span", "visually-hidden", ROOMS.privateRoom));
-    return mark;
-  }
-  const mark = make("span", "direct-mark", make("span", "visually-hidden", ROOMS.directWith));
-  const avatar = makeAvatar(room.members[0] ?? room.title);
-  avatar.dataset.initials = avatar.textContent ?? ""; // drawn by CSS, so that the row's text is its name only
-  avatar.textContent = "";
-  mark.append(avatar);
-  if (online) mark.append(make("span", "online-dot", make("span", "visually-hidden", `(${ROOMS.online}) `)));
-  return mark;
-}
-
-/**
- * @param {string} text
- * @param {string} hint
- * @returns {HTMLElement}
- */
-function makeTag(text, hint) {
-  const tag = make("span", "room-tag", text);
-  tag.title = hint;
-  return tag;
-}
-
-/**
- * @param {number} count
- * @param {string} what
- * @param {string} className
- * @returns {HTMLElement}
- */
-function makeBadge(count, what, className) {
-  const shown = count > SHOWN_MAX ? `${SHOWN_MAX}+` : String(count);
-  return make("span", className, shown, make("span", "visually-hidden", what));
+function nameOf(target) {
+  const isLink = target instanceof HTMLElement && target.classList.contains("room-link");
+  return isLink ? target.dataset.room ?? null : null;
 }
 
 /**
