@@ -86,7 +86,7 @@ def _in_order(modules: Mapping[str, _Module], main: str) -> list[str]:
 
 
 def _imported_later(modules: Mapping[str, _Module], joined: list[str]) -> list[str]:
-    """What `import()` in a joined module leads to, and all that those modules import themselves."""
+    """The modules that `import()` in a joined module loads, with all that those import themselves."""
     found = dict.fromkeys(joined)
     waiting = [*joined]
     while waiting:

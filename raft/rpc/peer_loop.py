@@ -1,4 +1,4 @@
-"""One thread that calls all peers, for calls that need not wait for anything but their answers.
+"""The peer loop: one thread that makes the calls to all peers which wait for nothing but their answers.
 
 A Lane leads to one peer.  The loop sends a Lane's message on the connection that is open already, and one poll over all
 connections waits for the answers.  So a round of heartbeats wakes one thread, however many peers there are.  What may
@@ -34,7 +34,7 @@ RINGS_BYTES = 64  # one byte each, and hardly ever more than one
 
 
 class Calls(Protocol[T]):
-    """The owner of a PeerLoop: what its calls are, and what becomes of them.  Nothing here may block."""
+    """The owner of a PeerLoop: what its calls are, and what becomes of them.  Only `deliver` may block."""
 
     def body(self, message: T, /) -> bytes:
         """Return the body of the call."""
@@ -46,7 +46,7 @@ class Calls(Protocol[T]):
         """Handle a call without an answer: `error` is an OSError or InvalidMessage."""
 
     def deliver(self, queue: PeerQueue[T], message: T, /) -> None:
-        """Make the call in the queue's thread, and handle its outcome.  This one may block."""
+        """Make the call in the queue's thread, and handle its outcome."""
 
 
 class Lane(Generic[T]):

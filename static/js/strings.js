@@ -59,23 +59,23 @@ export const CLUSTER = {
   milliseconds: (value) => `${value} ms`,
   add: "Add a node",
   addSubmit: "Add",
-  addHint: "Start the node with --join first. It votes once it has caught up.",
+  addHint: "Start the new node with --join first. It votes once it has caught up.",
   id: "Id",
   idWrong: "The id is a number from 1 on that no node had before.",
   url: "Peer URL",
   urlExample: "10.0.0.4:12379",
-  urlWrong: "Enter the URL at which the other nodes reach it.",
+  urlWrong: "Enter the URL at which the other nodes reach the new node.",
   lead: {
     label: "Make leader",
     /** @param {number} id */
     heading: (id) => `Make node ${id} the leader`,
-    text: "The leader hands over. Messages that are sent meanwhile wait for a moment.",
+    text: "The present leader hands over. Messages that are sent meanwhile wait for a moment.",
   },
   promote: {
     label: "Let it vote",
     /** @param {number} id */
     heading: (id) => `Let node ${id} vote`,
-    text: "The node counts towards the majority once it has caught up.",
+    text: "The node counts towards the majority from then on.",
   },
   remove: {
     label: "Remove",
@@ -98,7 +98,6 @@ export const MESSAGES = {
   more: "More actions",
   markUnread: "Mark unread from here",
   showHistory: "Show earlier versions",
-  edited: "edited",
   deleted: "This message was deleted.",
   /** @param {number} count */
   deletedMany: (count) => `${count} messages were deleted.`,
@@ -119,7 +118,6 @@ export const MESSAGES = {
   newMessages: "New messages",
   pins: "Pinned messages",
   noPins: "Nothing is pinned here. Pin a message to find it again.",
-  pinsFailed: "The pinned messages could not be loaded.",
   pinned: "Pinned",
   /** @param {string} user */
   replyTo: (user) => `Reply to ${user}`,
@@ -132,7 +130,6 @@ export const MESSAGES = {
   send: "Send",
   /** @param {string} detail */
   notSaved: (detail) => `Not saved. ${detail}`,
-  notConnected: "There is no connection. Try again when it is back.",
   /**
    * @param {string} emoji
    * @param {string[]} users
@@ -160,10 +157,6 @@ export const COMPOSER = {
   /** @param {number} over */
   tooLong: (over) => `${over.toLocaleString()} characters too long. Shorten it, or send it in parts.`,
   noFiles: "Files cannot be sent yet. Your text is still here.",
-  completions: "Suggestions",
-  /** @param {string} name */
-  unknownCommand: (name) => `There is no command /${name}. /help lists them. Begin with a space to send it as text.`,
-  help: "Commands",
 };
 
 export const ROOMS = {
@@ -184,7 +177,6 @@ export const ROOMS = {
   online: "online",
   archived: "archived",
   none: "No rooms yet. Create the first one.",
-  noDirects: "Write to somebody: choose a person.",
   failed: "The rooms could not be loaded. ",
   noMatch: "No room has this name.",
 };
@@ -284,7 +276,7 @@ export const ROOM_SETTINGS = {
   archiveChoices: [["no", "Open: people can write"], ["yes", "Archived: read only"]],
   maxMessages: "Newest messages to keep",
   maxDays: "Days to keep messages",
-  noLimit: "Leave it empty to keep all.",
+  noLimit: "Leave this empty to keep all.",
   notANumber: "Enter a whole number, or leave it empty.",
   delete: "Delete room…",
   /** @param {string} title */

@@ -159,7 +159,7 @@ def wait_page_kept(page: Page) -> None:
 
 
 def kept_rows(page: Page) -> dict[str, int]:
-    """How many rows the browser keeps of the user, by table."""
+    """Return how many rows the browser keeps of the user, by table."""
     asked = """
         new Promise((resolve) => {
           indexedDB.open("raft-chat").onsuccess = async ({ target: { result: database } }) => {

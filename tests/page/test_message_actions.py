@@ -1,4 +1,4 @@
-"""What a user does to messages on the page: every action of the bar, by mouse and by keyboard."""
+"""The actions on messages of the page: each one of the bar, by mouse and by keyboard."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -30,7 +30,7 @@ SCROLL = """(by) => new Promise(done => {
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """One message an hour from 2020 on, imported."""
+    """Import one message an hour, from 2020 on."""
     with Cluster(tmp_path_factory.mktemp("large"), 1) as cluster:
         cluster.start_ready()
         node = cluster.nodes[1]

@@ -46,14 +46,20 @@ def opened(browser: Browser, cluster: Cluster, user: str) -> tuple[Reader, Page]
     return reader, page
 
 
-def test_a_reload_while_the_own_node_is_gone_goes_on_signed_in_at_another_host(
-    browser: Browser, of_three_hosts: Cluster
-) -> None:
+def opened_with_a_message(browser: Browser, of_three_hosts: Cluster) -> tuple[People, Reader, Page]:
+    """The people of a cluster, and the page of bob at its first node, which shows and keeps a message of ann."""
     people = People(of_three_hosts)
     assert people.post("ann", 1, "before").status == 201
     reader, page = opened(browser, of_three_hosts, "bob")
     expect_messages(page, "before")
     wait_rows(page, "history", 1)
+    return people, reader, page
+
+
+def test_a_reload_while_the_own_node_is_gone_goes_on_signed_in_at_another_host(
+    browser: Browser, of_three_hosts: Cluster
+) -> None:
+    people, reader, page = opened_with_a_message(browser, of_three_hosts)
     wait_rows(page, "session", 4)  # the user, the nodes, the rooms, a ticket
     of_three_hosts.nodes[1].kill()
     of_three_hosts.wait_leader()
@@ -76,11 +82,7 @@ def test_a_reload_while_the_own_node_is_gone_goes_on_signed_in_at_another_host(
 def test_signing_out_and_a_revoked_session_leave_nothing_in_the_browser(
     browser: Browser, of_three_hosts: Cluster
 ) -> None:
-    people = People(of_three_hosts)
-    assert people.post("ann", 1, "before").status == 201
-    reader, page = opened(browser, of_three_hosts, "bob")
-    expect_messages(page, "before")
-    wait_rows(page, "history", 1)
+    people, reader, page = opened_with_a_message(browser, of_three_hosts)
     page.click("#me")
     page.click("#account-sign-out")
     expect(page.locator("#sign-in")).to_be_visible()

@@ -99,7 +99,7 @@ class SimulatedDisk:
 
     @property
     def names_are_durable(self) -> bool:
-        """Whether a power cut would change no name."""
+        """Return whether a power cut would change no name."""
         return not self._changes
 
     def content_of(self, name: str) -> Content | None:

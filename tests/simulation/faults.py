@@ -246,7 +246,7 @@ class Faults:
             self._world.schedule.after(n * self._for_a_while_ms() / 3, self.cut, [link])
 
     def cut(self, links: list[Link], length_ms: float = 0) -> None:
-        """These links carry nothing for a while."""
+        """Cut these links for a while."""
         if self._stopped:
             return
         self._world.network.cut.update(links)

@@ -64,7 +64,7 @@ class Connection:
 
 
 class _Own:
-    """Who asks."""
+    """The member that asks."""
 
     def __init__(self, process: "Process") -> None:
         self.id = process.id

@@ -53,7 +53,7 @@ class Housekeeping:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no child runs, and no checkpoint is being made."""
+        """Return whether no child runs, and no checkpoint is being made."""
         return not self._busy and self._steps is None
 
     def die(self) -> None:

@@ -53,7 +53,7 @@ class LaggingLeaders:
             process.forwarding.run_reads()
 
     def reads_at(self, process: "Process") -> int:
-        """How often somebody has read there when it lagged."""
+        """Return how often somebody has read there when it lagged."""
         return self._reads[process]
 
     def _lags(self, process: "Process") -> bool:

@@ -52,7 +52,7 @@ class Outliving:
             self.begin(leader)
 
     def _can_be_replaced(self, process: "Process") -> bool:
-        """Whether it leads, and the others may elect another one."""
+        """Return whether it leads, and the others may elect another one."""
         running = self._world.network.running.values()
         others = [other.id for other in running if other is not process and other.held is None]
         leads = process.node.role is Role.LEADER and process.held is None and process.node.has_committed_in_term
@@ -77,7 +77,7 @@ class Outliving:
         self._faults.cut([(leader.id, id) for id in others] + [(id, leader.id) for id in others], length_ms)
 
     def is_under_way(self) -> bool:
-        """Whether another fault would end it before somebody has read there."""
+        """Return whether another fault would end it before somebody has read there."""
         leader, world = self._leader, self._world
         if leader is None:
             return False

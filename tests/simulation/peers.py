@@ -91,7 +91,7 @@ class Peers:
         return replace(message, entries=tuple(entry_of_verified(record) for record in records))
 
     def cannot_send(self, message: Request, damage: CorruptLog, failed: Callable[[], None]) -> None:
-        """What is damaged is not sent."""
+        """Leave out what is damaged."""
         if self._process.healing is None:
             raise damage
         self._process.healing.cannot_send(message, damage, failed)

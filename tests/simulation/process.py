@@ -541,7 +541,7 @@ class Process:
 
     @property
     def is_writing(self) -> bool:
-        """Whether a batch is on its way to the disk."""
+        """Return whether a batch is on its way to the disk."""
         return bool(self._writing)
 
     def shown(self, page: Page) -> list[bytes]:

@@ -45,7 +45,7 @@ SURE = "may have changed who the members are"  # why a start may be refused
 
 
 def rots(seed: int) -> bool:
-    """Whether the disks of this seed's life rot."""
+    """Return whether the disks of this seed's life rot."""
     return seed >= FIRST_SEED and seed % EVERY == THIS
 
 
@@ -56,7 +56,7 @@ def with_rot(seed: int, scenario: Scenario) -> Scenario:
 
 @dataclass(slots=True, eq=False)
 class _Strike:
-    """What was done to one file."""
+    """The strike on one file."""
 
     machine: "Machine"
     name: str
@@ -111,16 +111,16 @@ class Rot:
 
     @staticmethod
     def _can_read(process: "Process", indexes: Sequence[int]) -> bool:
-        """Whether these entries are sound in that member's log, or not in it any more."""
+        """Return whether these entries are sound in that member's log, or not in it any more."""
         return in_order(process.storage.reader, indexes) == set(indexes)
 
     @property
     def is_damaged(self) -> bool:
-        """Whether anything is, so that nothing may be taken away from the others."""
+        """Return whether anything is, so that nothing may be taken away from the others."""
         return self.is_on and bool(self.outstanding())
 
     def is_rotten(self, machine: "Machine") -> bool:
-        """Whether something of this member is damaged."""
+        """Return whether something of this member is damaged."""
         return any(strike.machine is machine for strike in self.outstanding())
 
     def met(self, process: "Process", damage: CorruptLog) -> None:
@@ -246,7 +246,7 @@ class Rot:
 
     @staticmethod
     def _counted_bytes(process: "Process", name: str) -> int:
-        """How much of a file counts: what a crash left behind its end is nothing."""
+        """Return how much of a file counts: what a crash left behind its end is nothing."""
         storage: Any = process.storage
         sealed = storage._segments.sealed.get(name)
         return sealed.end if sealed is not None else 1 << 60
@@ -270,7 +270,7 @@ class Rot:
 
     @staticmethod
     def _hits_document(process: "Process", extent: Extent) -> bool:
-        """Whether it touches what is not an entry of a snapshot."""
+        """Return whether it touches what is not an entry of a snapshot."""
         storage: Any = process.storage
         base = storage._files.base
         return bool(extent[0] < storage._positions.first_offset(base.bytes) or extent[1] > base.bytes - 100)
@@ -311,7 +311,7 @@ class Rot:
         return all(self._is_sound(process) for process in self._world.network.running.values())
 
     def _is_sound(self, process: "Process") -> bool:
-        """Whether each entry of its log can be read; each is the one that was there."""
+        """Return whether each entry of its log can be read; each is the one that was there."""
         storage, log = process.storage, process.machine.log
         storage_parts: Any = storage
         base_index = storage.base_index

@@ -88,13 +88,13 @@ def _headers(request: Request, more: Headers) -> Headers:
 
 
 def _is_let_in(request: Request) -> bool:
-    """Whether the page will be answered, rather than ask its user to sign in: as far as that is known without work."""
+    """Return whether the page's requests will likely be answered without a sign-in; no table is asked for that."""
     has_cookie = "raft-chat-" in request.environ.get("HTTP_COOKIE", "")
     return has_cookie or not request.services.authenticator.hides_from_strangers()
 
 
 def _policy(request: Request) -> str:
-    """Nothing but our own files, no frames around us; connections to the cluster's other members too.
+    """The content security policy: only our own files, no frames around us, connections to all members of the cluster.
 
     A page goes on at another member when its own one is gone.  Its own websocket is named too: not every browser takes
     it for 'self' (CSP3 §6.7.2.8).

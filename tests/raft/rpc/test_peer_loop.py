@@ -25,7 +25,7 @@ def body(number: int) -> bytes:
 
 
 class Owner:
-    """What the loop's owner was told; each call in a queue's thread opens the connection and sends the message."""
+    """The owner of a loop, with what it was told; in a queue's thread it connects and sends the message."""
 
     def __init__(self) -> None:
         self.told: SimpleQueue[tuple[str, int, object]] = SimpleQueue()
