@@ -7,6 +7,7 @@ a third from hour to hour, so what counts is the ratio within a round, and of th
     framework.py    what a benchmark is: Benchmark, Figure, Goal, Round, Setting
     rows.py         all of them, in the order of the table
     posts.py …      the benchmarks, a file a subject
+    named_threads.py  starts a node whose threads the kernel knows by name, for rounds.py
     ours.py         clusters of ours, held to keep their leader; etcd.py and others: the peers
     wrk.py          the load: Debian's wrk, not Python, which would measure itself
     pipelined.py    the load of ten-million, over websockets: in Python, at 5 µs of processor a post

@@ -7,6 +7,7 @@ from tests.benchmarks import (
     posts,
     reads,
     reconnecting,
+    rounds,
     servers,
     socket_posts,
     staying,
@@ -16,6 +17,7 @@ from tests.benchmarks import (
 BENCHMARKS = (
     *posts.BENCHMARKS,
     *servers.BENCHMARKS,
+    *rounds.BENCHMARKS,
     *reads.BENCHMARKS,
     *broadcast.BENCHMARKS,
     *socket_posts.BENCHMARKS,
