@@ -32,6 +32,13 @@ def wait_login(cluster: Cluster) -> None:
         wait_until(lambda node=node: node.request("GET", "/me").status == 401, READY_S, "it asks for a login")  # type: ignore[misc]
 
 
+def wait_open(cluster: Cluster) -> None:
+    """Every running node is ready and asks nobody who they are."""
+    cluster.wait_ready()
+    for node in cluster.running():
+        wait_until(lambda node=node: node.request("GET", "/me").status != 401, READY_S, "it asks for no login")  # type: ignore[misc]
+
+
 class People:
     """Of a cluster that was started with FLAGS and has no user yet; `token[name]` is one of that one's."""
 

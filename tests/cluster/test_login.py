@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from chat.cli import operator_file
-from tests.cluster.people import FLAGS, PASSWORD, QUICK_PASSWORDS, operator, wait_login
+from tests.cluster.people import FLAGS, PASSWORD, QUICK_PASSWORDS, operator, wait_login, wait_open
 from tests.support.cluster import COMMAND, READY_S, Cluster, NodeProcess, environment
 from tests.support.http_client import HttpClient
 from tests.support.waiting import wait_until
@@ -94,6 +94,7 @@ def test_an_open_cluster_turns_to_a_login_and_back_by_sub_commands(tmp_path: Pat
         assert cluster.request(3, "POST", "/users", json.dumps({"Name": "zoe", "Password": PASSWORD})).status == 201
         code, said = run(cluster.nodes[3], "auth", "open")
         assert code == 0 and "--auth login" in said
+        wait_open(cluster)
         assert cluster.post(1, "general", "anybody's").status == 201
         cluster.kill()
         code, said = run(two, "user", "list")

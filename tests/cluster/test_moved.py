@@ -81,6 +81,7 @@ def test_clients_of_a_history_that_an_older_copy_has_lost_start_over_at_once(tmp
         with WebSocketClient(cluster.nodes[1].port) as socket:
             cursor = socket.subscribe()
         put_back()
+        cluster.wait_settled()  # or a websocket hears of "one", which is committed anew, before it has subscribed
 
         began = monotonic()
         with (

@@ -8,6 +8,7 @@ Waiting.  Nothing sleeps; everything waits for a fact with a deadline.  When a t
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -34,7 +35,7 @@ NODE = Forked()
 
 # Deadlines are for hopeless cases: several times what a node needs on two busy cores.
 READY_S = 30
-_BOOT = b'"boot":'  # of a member, in an entry of the log
+_BOOT = re.compile(rb'"boot": ?([0-9]+)')  # of a member, in an entry of the log
 EXIT_S = 15
 LOG_TAIL_BYTES = 8000  # of each node, in a failed test's report
 
@@ -290,13 +291,14 @@ class Cluster:
     def wait_settled(self) -> int:
         """`wait_ready`, and the leader has written what it writes by itself into a new log; the leader's id.
 
-        These are the starts of the members.  Whoever counts entries counts from here.
+        These are the newest starts of the members.  Whoever counts entries counts from here.
         """
 
         def settled() -> int | None:
             leader = self.nodes[self.wait_ready()]
+            boots = {json.loads((node.data_dir / "identity.json").read_bytes())["Boot"] for node in self.nodes.values()}
             lines = [line for file in leader.data_dir.glob("log-*") for line in file.read_bytes().splitlines()]
-            if not any(line.count(_BOOT) == len(self.nodes) for line in lines):
+            if not any(boots <= {int(boot) for boot in _BOOT.findall(line)} for line in lines):
                 return None
             status = leader.status()
             return leader.id if status["LastApplied"] == status["LastIndex"] else None
