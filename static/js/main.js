@@ -6,7 +6,6 @@ import { HOME, messageLink, readMessageId, readRoom, roomLink } from "./links.js
 import { readItem, writeItem } from "./local_storage.js";
 import { Session } from "./session.js";
 import { Store } from "./store/store.js";
-import { GO_TO, KEYS, PREFERENCES, ROOMS } from "./strings.js";
 import { Announcer } from "./views/announcer.js";
 import { AppBadge } from "./views/app_badge.js";
 import { ComposerView } from "./views/messages/composer.js";
@@ -105,13 +104,7 @@ async function openAccount() {
 /** Open the dialog that finds rooms, people and commands. */
 async function openGoTo() {
   const dialog = await import("./views/rooms/go_to.js");
-  await dialog.openGoTo(store, session, [
-    [ROOMS.newRoom, newRoom],
-    ...(store.account?.Auth === "login" ? [/** @type {[string, () => void]} */ ([ROOMS.browse, browse])] : []),
-    [GO_TO.markAllRead, () => session.readMarks.markAllRead()],
-    [PREFERENCES.heading, preferences],
-    [KEYS.heading, shortcuts],
-  ]);
+  await dialog.openGoTo(store, session, { newRoom, browse, preferences, shortcuts });
 }
 
 /** Paint once a frame, however many changes there are. */

@@ -5,7 +5,6 @@
 import { HOME } from "./links.js";
 import { forgetRoom, keepNodes, keepRooms, readNodes, readRooms } from "./kept.js";
 import { MessageActions } from "./message_actions.js";
-import { mentionsUser } from "./mentions.js";
 import { OutboxSender } from "./outbox_sender.js";
 import { ReadMarks } from "./read_marks.js";
 import { GAP_MAX, RoomLoader } from "./room_loader.js";
@@ -15,6 +14,7 @@ import { PostPages } from "./server/post_pages.js";
 import { ChatSocket } from "./server/socket.js";
 import { applyReaction } from "./store/reactions.js";
 import { MESSAGES } from "./strings.js";
+import { mentionsUser } from "./text/mentions.js";
 
 /** @typedef {import("./store/store.js").Store} Store */
 /** @typedef {import("./types.js").Post} Post */

@@ -1,11 +1,9 @@
 // @ts-check
-// The texts that people read, by area.
+// The texts that people read, by area: those that a first visit may show.  dialog_strings.js has the others.
 
 export const COMMON = {
   copied: "Copied",
   notCopied: "Not copied",
-  cancel: "Cancel",
-  close: "Close",
   tryAgain: "Try again",
 };
 
@@ -18,9 +16,6 @@ export const CONNECTION = {
   restored: "The server was restored from an older copy. This page now shows what it has.",
   trying: "Trying…",
   connecting: "Connecting…",
-  /** @param {number} count */
-  unsent: (count) =>
-    `${count === 1 ? "1 message was" : `${count} messages were`} not sent. Sign out again to discard what was not sent.`,
   /** @param {number} seconds */
   nextTry: (seconds) => `Next try in ${seconds} s.`,
 };
@@ -31,58 +26,6 @@ export const ACCOUNT = {
   changeName: "Change your name.",
   /** @param {string} user */
   youAre: (user) => `You are ${user}.`,
-};
-
-export const CLUSTER = {
-  heading: "Cluster",
-  nodes: "Nodes",
-  columns: ["Node", "Address", "State", "Entries behind"],
-  leads: "Leader",
-  follows: "Follower",
-  learns: "Catching up, does not vote",
-  noAnswer: "Does not answer",
-  noLeader: "There is no leader now. Nothing can be written.",
-  healthy: "The cluster has a leader.",
-  /**
-   * @param {number} id
-   * @param {number} term
-   */
-  leader: (id, term) => `Node ${id} leads, term ${term}.`,
-  allAnswer: "All nodes answer.",
-  /** @param {number} count */
-  gone: (count) => (count === 1 ? "1 node does not answer." : `${count} nodes do not answer.`),
-  rate: "Messages per second",
-  /** @param {string} value */
-  perSecond: (value) => value,
-  commitTime: "Time to commit a message",
-  /** @param {string} value */
-  milliseconds: (value) => `${value} ms`,
-  add: "Add a node",
-  addSubmit: "Add",
-  addHint: "Start the new node with --join first. It votes once it has caught up.",
-  id: "Id",
-  idWrong: "The id is a number from 1 on that no node had before.",
-  url: "Peer URL",
-  urlExample: "10.0.0.4:12379",
-  urlWrong: "Enter the URL at which the other nodes reach the new node.",
-  lead: {
-    label: "Make leader",
-    /** @param {number} id */
-    heading: (id) => `Make node ${id} the leader`,
-    text: "The present leader hands over. Messages that are sent meanwhile wait for a moment.",
-  },
-  promote: {
-    label: "Let it vote",
-    /** @param {number} id */
-    heading: (id) => `Let node ${id} vote`,
-    text: "The node counts towards the majority from then on.",
-  },
-  remove: {
-    label: "Remove",
-    /** @param {number} id */
-    heading: (id) => `Remove node ${id}`,
-    text: "The node stops, and its id is never used again. The cluster needs a majority of the others.",
-  },
 };
 
 export const MESSAGES = {
@@ -103,8 +46,6 @@ export const MESSAGES = {
   deletedMany: (count) => `${count} messages were deleted.`,
   /** @param {string} full */
   editedAt: (full) => `Edited ${full}. Show earlier versions.`,
-  history: "Earlier versions",
-  historyFailed: "The earlier versions could not be loaded.",
   undo: "Undo",
   deleting: "Message deleted.",
   /** @param {string} reason */
@@ -117,7 +58,6 @@ export const MESSAGES = {
   showLess: "Show less",
   newMessages: "New messages",
   pins: "Pinned messages",
-  noPins: "Nothing is pinned here. Pin a message to find it again.",
   pinned: "Pinned",
   /** @param {string} user */
   replyTo: (user) => `Reply to ${user}`,
@@ -126,8 +66,6 @@ export const MESSAGES = {
   editing: "Edit message",
   cancelReply: "Cancel the reply",
   cancelEdit: "Cancel the edit",
-  save: "Save",
-  send: "Send",
   /** @param {string} detail */
   notSaved: (detail) => `Not saved. ${detail}`,
   /**
@@ -135,22 +73,8 @@ export const MESSAGES = {
    * @param {string[]} users
    */
   reaction: (emoji, users) => `${emoji} ${users.length}, ${users.join(", ")}`,
-  pickReaction: "Add a reaction",
-  first: "First message",
   jumpToDate: "Jump to a date",
-  go: "Go",
   messageGone: "This message is gone.",
-};
-
-export const EMOJI = {
-  picker: "Choose an emoji",
-  search: "Search emoji",
-  recent: "Recent",
-  found: "Found",
-  none: "No emoji has this name.",
-  failed: "The emoji could not be loaded.",
-  tone: "Skin tone",
-  tones: ["Default", "Light", "Medium-light", "Medium", "Medium-dark", "Dark"],
 };
 
 export const COMPOSER = {
@@ -176,121 +100,11 @@ export const ROOMS = {
   muted: "muted",
   online: "online",
   archived: "archived",
+  preferences: "Preferences",
+  settings: "Room settings",
+  favourite: "Favourite",
+  members: "Members",
   none: "No rooms yet. Create the first one.",
   failed: "The rooms could not be loaded. ",
   noMatch: "No room has this name.",
-};
-
-export const ROOM_DIALOGS = {
-  newRoom: "New room",
-  create: "Create room",
-  name: "Room name",
-  nameHint: "People find the room by it, such as general or the kitchen.",
-  topic: "Topic",
-  topicHint: "Optional. Shown beside the name.",
-  visibility: "Who can see it",
-  isPublic: "Public: everybody except guests",
-  isPrivate: "Private: its members only",
-  members: "Members",
-  membersHint: "The names of people to add, with commas between them.",
-};
-
-export const BROWSE = {
-  rooms: "Browse rooms",
-  findRoom: "Find a room",
-  noRooms: "No room has this name.",
-  people: "New direct message",
-  findPerson: "Find a person",
-  noPeople: "Nobody has this name.",
-  join: "Join",
-  open: "Open",
-  write: "Write to",
-  loading: "Loading…",
-  /** @param {number} count */
-  more: (count) => `${count} more. Type to find them.`,
-};
-
-export const KEYS = {
-  heading: "Keyboard shortcuts",
-  /** @type {[keys: string, what: string][]} */
-  list: [
-    ["Ctrl+K", "Go to a room, a person or a command"],
-    ["Alt+↑", "The room above"],
-    ["Alt+↓", "The room below"],
-    ["Alt+Shift+↑", "The unread room above"],
-    ["Alt+Shift+↓", "The unread room below"],
-    ["Esc", "Mark this room as read"],
-    ["Shift+Esc", "Mark all rooms as read"],
-    ["Enter", "Send the message"],
-    ["Shift+Enter", "Begin a new line"],
-    ["↑", "Edit your last message, from the empty message field"],
-    ["?", "Show these shortcuts"],
-  ],
-};
-
-export const GO_TO = {
-  heading: "Go to",
-  placeholder: "A room, a person or a command",
-  room: "Room",
-  direct: "Direct messages",
-  person: "Person",
-  command: "Command",
-  none: "Nothing has this name.",
-  markAllRead: "Mark all rooms as read",
-};
-
-export const PREFERENCES = {
-  heading: "Preferences",
-  save: "Save",
-  theme: "Colours",
-  /** @type {[value: string, text: string][]} */
-  themes: [["system", "As the system"], ["light", "Light"], ["dark", "Dark"]],
-  density: "Density",
-  /** @type {[value: string, text: string][]} */
-  densities: [["normal", "Comfortable"], ["compact", "Compact"]],
-  notifications: "Notifications",
-  /** @type {[value: string, text: string][]} */
-  notifyChoices: [["off", "Off"], ["on", "On"], ["sound", "On, with a sound"]],
-  notifyHint: "Each room has its own level: all messages, mentions, or none.",
-  notSecure: "The browser gives notifications over https only. Open the page at an https address.",
-  refused: "The browser does not allow notifications for this page. Allow them in its settings.",
-  quietFrom: "Quiet from",
-  quietTo: "Quiet to",
-  quietHint: "No notifications between these times.",
-};
-
-export const ROOM_SETTINGS = {
-  open: "Room settings",
-  favourite: "Favourite",
-  membersOf: "Members",
-  /** @param {string} title */
-  heading: (title) => `Settings of ${title}`,
-  notify: "Notify me about",
-  /** @type {[value: string, text: string][]} */
-  levels: [["all", "All messages"], ["mentions", "Mentions"], ["none", "Nothing: the room is muted"]],
-  save: "Save",
-  name: "Room name",
-  topic: "Topic",
-  archived: "Archive",
-  /** @type {[value: string, text: string][]} */
-  archiveChoices: [["no", "Open: people can write"], ["yes", "Archived: read only"]],
-  maxMessages: "Newest messages to keep",
-  maxDays: "Days to keep messages",
-  noLimit: "Leave this empty to keep all.",
-  notANumber: "Enter a whole number, or leave it empty.",
-  delete: "Delete room…",
-  /** @param {string} title */
-  deleteHeading: (title) => `Delete ${title}?`,
-  deleteText: "The room and all its messages are deleted for everybody. This cannot be undone.",
-  typeName: "Type the room's name to confirm",
-  wrongName: "This is not the room's name.",
-  confirmDelete: "Delete room",
-  leave: "Leave room",
-  /** @param {string} title */
-  members: (title) => `Members of ${title}`,
-  add: "Add a person",
-  addButton: "Add",
-  remove: "Remove",
-  owner: "owner",
-  you: "you",
 };

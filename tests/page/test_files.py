@@ -83,7 +83,7 @@ def test_all_style_sheets_and_scripts_agree_on_the_width_of_a_phone() -> None:
 
 # From the ground up; a folder stands for the files in it.  Types may be named from any layer.
 LAYERS = (
-    ("local_storage", "mentions", "room_notices", "strings", "text", "validation"),
+    ("dialog_strings", "local_storage", "room_notices", "strings", "text", "validation"),
     ("emoji_data", "links"),
     ("database",),
     ("kept",),

@@ -6,8 +6,8 @@
 // - While a dialog sends something, its submit button is disabled.  A failure is shown as an alert above the buttons, and
 //   what was typed stays.
 
+import { DIALOG } from "../dialog_strings.js";
 import { ApiError } from "../server/http.js";
-import { COMMON } from "../strings.js";
 import { make, setText } from "./dom.js";
 
 /**
@@ -94,7 +94,7 @@ export class Dialog {
     this.error.setAttribute("role", "alert");
     this.submit = make("button", danger ? "button button-danger" : "button", submit);
     this.submit.type = "submit";
-    const close = make("button", "button button-quiet", cancel ?? (submit === "" ? COMMON.close : COMMON.cancel));
+    const close = make("button", "button button-quiet", cancel ?? (submit === "" ? DIALOG.close : DIALOG.cancel));
     close.type = "button";
     close.addEventListener("click", () => this.close());
     const buttons = submit === "" ? [close] : [close, this.submit];

@@ -2,7 +2,7 @@
 // The dialog behind the user's name, where there is sign-in: change the password, invite people, sign out.
 
 import { ApiError } from "../../server/http.js";
-import { CONNECTION } from "../../strings.js";
+import { SIGN_OUT } from "../../dialog_strings.js";
 import { checkPassword } from "../../validation.js";
 import { find, setText } from "../dom.js";
 
@@ -64,7 +64,7 @@ export class AccountView {
     const unsent = this.store.outbox.own.length;
     if (unsent > 0 && !this.isWarned) {
       this.isWarned = true;
-      return setText(this.status, CONNECTION.unsent(unsent));
+      return setText(this.status, SIGN_OUT.unsent(unsent));
     }
     await this.auth.signOut();
   }

@@ -4,7 +4,7 @@
 
 import { ApiError } from "../../server/http.js";
 import { addNode, changeNode, fetchCluster } from "../../server/cluster_api.js";
-import { CLUSTER } from "../../strings.js";
+import { CLUSTER } from "../../dialog_strings.js";
 import { confirmDialog, Dialog, makeTextField } from "../dialog.js";
 import { make, makeButton, setText } from "../dom.js";
 import { RateChart } from "./rate_chart.js";

@@ -3,7 +3,7 @@
 // commit.  The numbers are those of `GET /metrics` of the connected node, which not everybody may read.
 
 import { fetchMetrics } from "../../server/cluster_api.js";
-import { CLUSTER } from "../../strings.js";
+import { CLUSTER } from "../../dialog_strings.js";
 import { make, setText } from "../dom.js";
 
 const POLL_MS = 2_000;

@@ -3,7 +3,7 @@
 
 import { loadEmoji } from "../../emoji_data.js";
 import { readItem, writeItem } from "../../local_storage.js";
-import { EMOJI } from "../../strings.js";
+import { EMOJI } from "../../dialog_strings.js";
 import { make } from "../dom.js";
 import { openPopup } from "../menu.js";
 

@@ -1,6 +1,7 @@
 // @ts-check
 // The earlier texts of an edited message.
 
+import { PANELS } from "../../dialog_strings.js";
 import { MESSAGES } from "../../strings.js";
 import { formatFull } from "../dates.js";
 import { make } from "../dom.js";
@@ -15,13 +16,13 @@ import { makeMessageText } from "./text.js";
  */
 export function openHistory(anchor, asked) {
   const list = make("ol", "history-list", make("li", "", MESSAGES.loadingReply));
-  const content = make("div", "history", make("h2", "popup-heading", MESSAGES.history), list);
+  const content = make("div", "history", make("h2", "popup-heading", PANELS.history), list);
   content.tabIndex = -1;
-  openPopup(anchor, content, { label: MESSAGES.history });
+  openPopup(anchor, content, { label: PANELS.history });
   content.focus();
   asked.then(
     (versions) => list.replaceChildren(...versions.reverse().map(makeVersion)),
-    () => list.replaceChildren(make("li", "error", MESSAGES.historyFailed)),
+    () => list.replaceChildren(make("li", "error", PANELS.historyFailed)),
   );
 }
 

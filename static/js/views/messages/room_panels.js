@@ -1,6 +1,7 @@
 // @ts-check
 // What the tools of a room open: its pinned messages, and the form that jumps to a date or to the first message.
 
+import { PANELS } from "../../dialog_strings.js";
 import { goToMessage } from "../../links.js";
 import { MESSAGES } from "../../strings.js";
 import { formatDay, formatTime } from "../dates.js";
@@ -25,7 +26,7 @@ export function openPins(anchor, room, session) {
   const popup = openPopup(anchor, content, { label: MESSAGES.pins });
   const show = () => {
     const rows = (room.pins ?? []).map((post) => makePin(room, post, session, popup.close, show));
-    list.replaceChildren(...(rows.length > 0 ? rows : [make("li", "popup-note", MESSAGES.noPins)]));
+    list.replaceChildren(...(rows.length > 0 ? rows : [make("li", "popup-note", PANELS.noPins)]));
   };
   show();
   list.querySelector("button")?.focus();
@@ -71,9 +72,9 @@ export function openJump(anchor, room, session) {
   field.type = "date";
   field.required = true;
   field.setAttribute("aria-label", MESSAGES.jumpToDate);
-  const go = make("button", "button", MESSAGES.go);
+  const go = make("button", "button", PANELS.go);
   go.type = "submit";
-  const first = make("button", "button button-quiet", MESSAGES.first);
+  const first = make("button", "button button-quiet", PANELS.first);
   first.type = "button";
   const form = make("form", "jump", field, go, first);
   const popup = openPopup(anchor, form, { label: MESSAGES.jumpToDate });

@@ -4,7 +4,7 @@
 import { goToRoom } from "../../links.js";
 import { ApiError } from "../../server/http.js";
 import { addMember, fetchUsers, openDirect } from "../../server/rooms_api.js";
-import { BROWSE as TEXTS } from "../../strings.js";
+import { BROWSE as TEXTS } from "../../dialog_strings.js";
 import { makeAvatar } from "../avatar.js";
 import { Dialog, makeTextField } from "../dialog.js";
 import { make, makeText, setText } from "../dom.js";

@@ -3,10 +3,11 @@
 //
 // The field is a combobox with a list (WAI-ARIA APG): the focus stays in it, and the arrows choose.
 
+import { GO_TO, KEYS } from "../../dialog_strings.js";
 import { goToRoom } from "../../links.js";
 import { ApiError } from "../../server/http.js";
 import { fetchUsers } from "../../server/rooms_api.js";
-import { GO_TO } from "../../strings.js";
+import { ROOMS } from "../../strings.js";
 import { Dialog, uniqueId } from "../dialog.js";
 import { make, makeText, setText } from "../dom.js";
 import { writeTo } from "./browse.js";
@@ -15,14 +16,23 @@ import { writeTo } from "./browse.js";
 /** @typedef {import("../../store/store.js").Store} Store */
 /** @typedef {{title: string, kind: string, run: () => Promise<void> | void}} Target */
 
+/**
+ * What the commands open.
+ * @typedef {object} Opens
+ * @property {() => void} newRoom
+ * @property {() => void} browse
+ * @property {() => void} preferences
+ * @property {() => void} shortcuts
+ */
+
 const SHOWN_MAX = 12;
 
 /**
  * @param {Store} store
  * @param {Session} session
- * @param {[title: string, run: () => void][]} commands
+ * @param {Opens} opens
  */
-export async function openGoTo(store, session, commands) {
+export async function openGoTo(store, session, opens) {
   const input = make("input", "field");
   const list = make("ul", "go-to-list");
   const note = make("p", "dialog-text");
@@ -47,7 +57,7 @@ export async function openGoTo(store, session, commands) {
     ...store.rooms.sorted.map(({ direct, name, title }) => ({
       title, kind: direct ? GO_TO.direct : GO_TO.room, run: () => goToRoom(name),
     })),
-    ...commands.map(([title, run]) => ({ title, kind: GO_TO.command, run })),
+    ...commandsOf(store, session, opens).map(([title, run]) => ({ title, kind: GO_TO.command, run })),
   ];
   /** @type {Target[]} */
   let found = [];
@@ -118,4 +128,20 @@ export async function openGoTo(store, session, commands) {
     if (target.kind !== GO_TO.command) return target.run();
     setTimeout(() => void target.run()); // once this dialog is closed, since a command may open another
   }
+}
+
+/**
+ * @param {Store} store
+ * @param {Session} session
+ * @param {Opens} opens
+ * @returns {[title: string, run: () => void][]}
+ */
+function commandsOf(store, session, { newRoom, browse, preferences, shortcuts }) {
+  return [
+    [ROOMS.newRoom, newRoom],
+    ...(store.account?.Auth === "login" ? [/** @type {[string, () => void]} */ ([ROOMS.browse, browse])] : []),
+    [GO_TO.markAllRead, () => session.readMarks.markAllRead()],
+    [ROOMS.preferences, preferences],
+    [KEYS.heading, shortcuts],
+  ];
 }

@@ -2,7 +2,7 @@
 // The room's name and topic above the timeline, the title of the window, and which screen is shown: the sign-in form,
 // the list of rooms, or a room.  A wide window shows the list beside the room.
 
-import { ROOM_SETTINGS as TEXTS } from "../../strings.js";
+import { ROOMS } from "../../strings.js";
 import { find, setText } from "../dom.js";
 import { makeIconButton } from "../icons.js";
 
@@ -20,9 +20,9 @@ export class HeadingView {
       const room = store.rooms.currentRoom;
       if (room !== null) action(room);
     };
-    this.favourite = makeIconButton("star", TEXTS.favourite, act((room) => store.preferences.toggleFavourite(room.name)));
-    this.members = makeIconButton("people", TEXTS.membersOf, act(actions.members));
-    const settings = makeIconButton("gear", TEXTS.open, act(actions.settings));
+    this.favourite = makeIconButton("star", ROOMS.favourite, act((room) => store.preferences.toggleFavourite(room.name)));
+    this.members = makeIconButton("people", ROOMS.members, act(actions.members));
+    const settings = makeIconButton("gear", ROOMS.settings, act(actions.settings));
     find("room-actions", HTMLElement).append(this.favourite, this.members, settings);
     this.icon = find("icon", HTMLLinkElement);
     this.plainIcon = this.icon.getAttribute("href") ?? "";

@@ -3,7 +3,7 @@
 
 import { goToRoom } from "../../links.js";
 import { createRoom, putRoom } from "../../server/rooms_api.js";
-import { ROOM_DIALOGS as TEXTS } from "../../strings.js";
+import { ROOM_DIALOGS as TEXTS } from "../../dialog_strings.js";
 import { checkName, normalizeName } from "../../validation.js";
 import { Dialog, makeSelectField, makeTextField } from "../dialog.js";
 

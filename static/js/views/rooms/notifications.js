@@ -3,7 +3,7 @@
 //
 // The rules it keeps: none while the page is seen, none in quiet hours, and one for each room, which the next replaces.
 
-import { mentionsUser } from "../../mentions.js";
+import { mentionsUser } from "../../text/mentions.js";
 
 /** @typedef {import("../../store/store.js").Store} Store */
 /** @typedef {import("../../types.js").Post} Post */

@@ -1,7 +1,8 @@
 // @ts-check
 // The dialog that chooses the theme, the density and the notifications.
 
-import { PREFERENCES as TEXTS } from "../../strings.js";
+import { PREFERENCES as TEXTS } from "../../dialog_strings.js";
+import { ROOMS } from "../../strings.js";
 import { Dialog, makeSelectField, makeTextField } from "../dialog.js";
 import { make } from "../dom.js";
 
@@ -22,7 +23,7 @@ export function openPreferences(store) {
   const to = makeTextField(TEXTS.quietTo, { type: "time", value: choices.quietTo, hint: TEXTS.quietHint });
   notify.input.disabled = !canNotify();
   new Dialog({
-    heading: TEXTS.heading,
+    heading: ROOMS.preferences,
     body: [theme.row, density.row, notify.row, make("div", "form-pair", from.row, to.row)],
     submit: TEXTS.save,
     onSubmit: async () => {

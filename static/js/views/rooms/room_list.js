@@ -8,7 +8,7 @@
 // - A direct message has its own section, an avatar and a hidden text, so that no name of a room can look like one.
 
 import { goToRoom } from "../../links.js";
-import { COMMON, PREFERENCES, ROOMS } from "../../strings.js";
+import { COMMON, ROOMS } from "../../strings.js";
 import { find, make, makeButton, setText, showRows } from "../dom.js";
 import { makeIcon, makeIconButton } from "../icons.js";
 import { buildRow } from "./room_row.js";
@@ -115,7 +115,7 @@ export class RoomListView {
     const fold = (/** @type {string} */ id) => () => store.preferences.toggleFold(id);
     const create = makeIconButton("add", ROOMS.newRoom, actions.newRoom);
     create.id = "new-room-toggle";
-    find("sidebar-head", HTMLElement).append(makeIconButton("gear", PREFERENCES.heading, actions.preferences));
+    find("sidebar-head", HTMLElement).append(makeIconButton("gear", ROOMS.preferences, actions.preferences));
     this.browse = makeIconButton("search", ROOMS.browse, actions.browse);
     this.direct = makeIconButton("add", ROOMS.newDirect, actions.newDirect);
     this.favourites = new Section("favourites", ROOMS.favourites, fold("favourites"), []);

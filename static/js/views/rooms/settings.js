@@ -6,7 +6,7 @@
 
 import { ApiError } from "../../server/http.js";
 import { addMember, changeRoom, deleteRoom, fetchMembers, removeMember } from "../../server/rooms_api.js";
-import { ROOM_SETTINGS as TEXTS } from "../../strings.js";
+import { ROOM_SETTINGS as TEXTS } from "../../dialog_strings.js";
 import { checkName, normalizeName } from "../../validation.js";
 import { makeAvatar } from "../avatar.js";
 import { Dialog, makeSelectField, makeTextField } from "../dialog.js";

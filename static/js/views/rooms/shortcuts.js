@@ -1,7 +1,7 @@
 // @ts-check
 // The dialog "Keyboard shortcuts".
 
-import { KEYS } from "../../strings.js";
+import { KEYS } from "../../dialog_strings.js";
 import { Dialog } from "../dialog.js";
 import { make } from "../dom.js";
 
