@@ -84,7 +84,7 @@ def test_a_link_the_first_message_and_a_date_are_jumped_to_and_both_ways_are_scr
     expect(page.locator("#timeline-head")).to_have_text("This is the beginning of the room.")
 
     page.get_by_role("button", name="Jump to a date").click()
-    page.get_by_label("Jump to a date").last.fill(posted_at(241)[:10])
+    page.get_by_role("dialog", name="Jump to a date").get_by_label("Jump to a date").fill(posted_at(241)[:10])
     page.get_by_role("button", name="Go").click()
     expect(page.locator('article[data-id="241"]')).to_be_in_viewport()
     page.locator("#latest").click()
