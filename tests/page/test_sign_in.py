@@ -121,7 +121,8 @@ def test_a_password_is_changed_and_only_the_new_one_signs_in(browser: Browser, g
     reader, page = newcomer(browser, guarded)
     page.evaluate("localStorage.setItem('raft-chat.user', 'bob')")  # the name in use before there was a sign-in
     sign_in(page, "bob")
-    expect(page.locator("#me")).to_have_attribute("aria-description", "You are bob.")
+    account = page.get_by_role("button", name="Account", exact=True)
+    expect(account).to_have_accessible_description("You are bob.")
     page.click("#me")
     page.click("#account-details summary")
     page.fill("#account-old", "not this one")

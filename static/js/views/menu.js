@@ -48,7 +48,7 @@ export function openPopup(anchor, content, { label, role = "dialog", onClose = (
   const before = document.activeElement;
   const popup = { element, close };
   open.push(popup);
-  document.body.append(element);
+  (anchor.closest("main") ?? document.body).append(element); // a menu belongs into a landmark
   place(element, anchor);
   element.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" && !(event.key === "Tab" && role === "menu")) return;

@@ -18,7 +18,8 @@ export class UserNameView {
   constructor(store, session, openAccount) {
     this.store = store;
     this.session = session;
-    this.button = find("me", HTMLButtonElement);
+    this.place = find("me", HTMLElement);
+    this.button = find("account", HTMLButtonElement); // lies over the whole place
     this.dialog = find("name-dialog", HTMLDialogElement);
     this.form = find("name-form", HTMLFormElement);
     this.input = find("name", HTMLInputElement);
@@ -37,7 +38,7 @@ export class UserNameView {
     if (signature === this.shown) return;
     this.shown = signature;
     const label = makeText("span", "me-name", user === "" ? ACCOUNT.chooseName : user);
-    this.button.replaceChildren(makeAvatar(user === "" ? "?" : user), label);
+    this.place.replaceChildren(makeAvatar(user === "" ? "?" : user), label, this.button);
     this.button.setAttribute("aria-label", ACCOUNT.button);
     this.button.setAttribute("aria-description", describe(user, account?.Auth === "login"));
   }

@@ -133,7 +133,7 @@ function makeSection(heading, emoji, tone) {
     return button;
   });
   if (buttons.length === 0) return make("p", "emoji-note", EMOJI.none);
-  return make("section", "emoji-section", make("h3", "emoji-heading", heading), make("div", "emoji-grid", ...buttons));
+  return make("section", "emoji-section", make("h2", "emoji-heading", heading), make("div", "emoji-grid", ...buttons));
 }
 
 /**

@@ -3,7 +3,7 @@
 // loaded when it is opened.
 
 import { MESSAGES } from "../../strings.js";
-import { find, make } from "../dom.js";
+import { find } from "../dom.js";
 import { makeIconButton } from "../icons.js";
 
 /** @typedef {import("../../session.js").Session} Session */
@@ -19,8 +19,6 @@ export class RoomToolsView {
     this.session = session;
     this.pins = makeIconButton("pin", MESSAGES.pins, () => void this.open("openPins", this.pins));
     this.jump = makeIconButton("jump", MESSAGES.jumpToDate, () => void this.open("openJump", this.jump));
-    this.count = make("span", "pin-count");
-    this.pins.append(this.count);
     find("room-tools", HTMLElement).append(this.pins, this.jump);
   }
 
@@ -29,7 +27,7 @@ export class RoomToolsView {
     const count = room?.pins?.length ?? 0;
     this.pins.hidden = count === 0;
     this.jump.hidden = room === null || room.timeline.posts.length === 0;
-    this.count.textContent = String(count);
+    this.pins.ariaDescription = this.pins.dataset.count = String(count);
   }
 
   /**

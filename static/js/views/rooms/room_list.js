@@ -144,7 +144,9 @@ export class RoomListView {
     place.addEventListener("keydown", (event) => this.onKey(event));
     place.addEventListener("focusin", (event) => this.onFocus(event.target));
     const elements = this.sections.map(({ element }) => element);
-    place.append(make("div", "filter-row", this.filter), make("div", "sections", ...elements, this.note));
+    const filterRow = make("div", "filter-row", this.filter);
+    filterRow.setAttribute("role", "search");
+    place.append(filterRow, make("div", "sections", ...elements, this.note));
     new ResizeObserver(() => this.draw()).observe(place);
     window.addEventListener("resize", () => this.draw());
     document.addEventListener("scroll", ({ target }) => {
