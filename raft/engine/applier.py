@@ -162,6 +162,21 @@ class Applier:
         if self.last_applied < self._commit_index or self._reads:
             self.wake()
 
+    def apply_left(self) -> None:
+        """Apply what is committed, if anything is left: here if it is little, else in the apply thread."""
+        if self.last_applied < self._commit_index:
+            self.apply_few()
+
+    def wake_if_late(self) -> None:
+        """Wake the apply thread if something is left to apply: who was to apply it may wait for a disk that hangs."""
+        if self.last_applied < self._commit_index:
+            self.wake()
+
+    @property
+    def is_awaited(self) -> bool:
+        """Return whether a client of this member waits for an entry to be applied.  Takes no lock."""
+        return bool(self._reads) or self._proposals.are_waiting
+
     def read_at(self, index: int, reads: list[Read]) -> None:
         """Confirm these reads once `index` is applied: now, in this thread, or by the apply thread."""
         later = []
@@ -175,7 +190,7 @@ class Applier:
         if later:
             with self._reads_lock:
                 self._reads += later
-            self._queue.put(0)
+            self.wake()
 
     def take_lost(self) -> list[Read]:
         """Take the reads that have to be asked for again."""
@@ -185,6 +200,7 @@ class Applier:
         """Wait until `index` is applied; return False if that takes longer, or the applier gives up."""
         if self.last_applied >= index:
             return True
+        self.wake_if_late()
         with self._changed:
             self._changed.wait_for(lambda: self.last_applied >= index or self._given_up, timeout_s)
         return self.last_applied >= index

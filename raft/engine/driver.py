@@ -121,8 +121,16 @@ class Driver:
         self._node_lock.act(action, flushes=flushes)
         if flushes:
             self.group_commit.flush()
+            self._apply_left()
         if lacked and isinstance(message, RequestVote):
             self._log_short_log(message, lacked)
+
+    def _apply_left(self) -> None:
+        try:
+            self._applier.apply_left()
+        except Exception as error:  # an entry is half applied
+            self._node_lock.on_broken(error)
+            raise
 
     def _log_short_log(self, message: RequestVote, committed: int) -> None:
         if self._short_logs.get(message.source) != committed:
@@ -143,8 +151,11 @@ class Driver:
         self._applier.lost(ready.reads_lost)
         callbacks += self._send_locked(node, ready.messages)
         if self._applier.commit(ready.commit_index):
-            # A leader's clients wait for this; a follower writes to its disk first.
-            callbacks.append(self._applier.apply_few if node.role is Role.LEADER else self._applier.wake)
+            if node.role is Role.LEADER:  # its clients wait for this
+                callbacks.append(self._applier.apply_few)
+            elif not (flushes and writes) or self._applier.is_awaited:
+                callbacks.append(self._applier.wake)
+            # Else `serve` writes and answers first, since the leader waits for that, and applies afterwards.
         if writes and not flushes:
             callbacks.append(self.group_commit.wake)
         return callbacks
@@ -178,6 +189,7 @@ class Driver:
         pause_s = self._heartbeat_s
         while not stopping.wait(pause_s):
             calm = self._node_lock.act(self._tick)
+            self._applier.wake_if_late()
             self._on_tick()
             pause_s = self._heartbeat_s if calm else self._heartbeat_s / TICKS_PER_HEARTBEAT
 

@@ -60,6 +60,11 @@ class Proposals:
             self._bytes += len(command)
         return waiting
 
+    @property
+    def are_waiting(self) -> bool:
+        """Return whether any is unanswered.  Takes no lock."""
+        return bool(self._waiting)
+
     def not_admitted(self, error: RaftError) -> None:
         """Note a proposal that was refused before it was registered."""
         with self._lock:
