@@ -91,13 +91,17 @@ class Replica(Protocol):
     def propose(self, command: bytes, done: Callable[[object], None], *, flushes: bool = False) -> None:
         """Replicate `command` (JSON, one line); `done` gets what the state's `apply` returned, on this member.
 
-        Never blocks.  `flushes`: the calling thread is going to call `flush`; otherwise another thread is woken for it.
+        Never blocks.  `flushes`: the caller is going to call `flush` or `flush_soon`; otherwise another thread is woken
+        for it.
 
         Instead of a result `done` may get an instance of Unavailable (nothing was proposed) or OutcomeUnknown.
         """
 
     def flush(self) -> None:
         """Write what has been proposed: blocks for one write to the disk, unless another thread is at it already."""
+
+    def flush_soon(self) -> None:
+        """Have another thread write what has been proposed; never blocks."""
 
     def read(self, done: Callable[[RaftError | None], None], *, min_index: int = 0, stale: bool = False) -> None:
         """ReadIndex (dissertation §6.4): `done(None)` once this member's state holds all that was acknowledged before.

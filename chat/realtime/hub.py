@@ -158,6 +158,7 @@ class Hub:
         self._channels = Channels(history, self.registry, self._broadcaster.send)
         self._waiting: dict[Connection, tuple[int, float, Job]] = {}  # for published_index to get there; until when
         self._touched: set[Connection] = set()
+        self._at_end: set[Job] = set()
         self.backlog = 0  # bytes of all websockets; they add and take off
         self.backlog_max = self._limits.backlog_bytes  # of one, for now
         self.charge = ProcessorBudget(clock).charge
@@ -375,6 +376,10 @@ class Hub:
         """Flush the connection at the end of this turn."""
         self._touched.add(connection)
 
+    def at_end_of_turn(self, job: Job) -> None:
+        """Run `job` once at the end of this turn, however often this is called: for a burst as a whole."""
+        self._at_end.add(job)
+
     def watch(self, connection: Connection, before: int, events: int) -> None:
         """Call the connection for these events of the selector instead of those `before`, 0 for none."""
         if not before:
@@ -483,6 +488,8 @@ class Hub:
         if fans_out:
             self._fan_out()
         self._flush()
+        while self._at_end:
+            self._guard(self._at_end.pop())
         if self.backlog > self._limits.all_backlog_bytes // 2 or self.backlog_max < self._limits.backlog_bytes:
             self._close_slowest()
         if fans_out:

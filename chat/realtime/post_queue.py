@@ -62,7 +62,7 @@ class PostQueue:
                 if isinstance(settled, Problem):
                     self._confirm(room, post)
                 else:
-                    propose(self._replica, settled, partial(self._done, room, settled))
+                    self._propose_settled(room, settled)
                 return
         del self._queues[room]
 
@@ -78,7 +78,12 @@ class PostQueue:
         if isinstance(settled, Problem):
             self._answered(room, post, settled)
         else:
-            propose(self._replica, settled, partial(self._done, room, settled))
+            self._propose_settled(room, settled)
+
+    def _propose_settled(self, room: str, post: Post) -> None:
+        """Propose the post; all that arrives in one turn of the hub is written as one batch."""
+        propose(self._replica, post, partial(self._done, room, post), flushes=True)
+        self._hub.at_end_of_turn(self._replica.flush_soon)
 
     def _done(self, room: str, post: Post, outcome: Posted | Problem) -> None:
         """Take the outcome to the selector thread; called in a thread of the engine."""

@@ -509,6 +509,10 @@ class RunningMember:
         """Write what has been proposed here, unless another thread is doing so."""
         self._driver.group_commit.flush()
 
+    def flush_soon(self) -> None:
+        """Have another thread write what has been proposed here."""
+        self._driver.group_commit.wake()
+
     def read(self, done: Callable[[RaftError | None], None], *, min_index: int = 0, stale: bool = False) -> None:
         """Confirm a read by ReadIndex (dissertation §6.4); `done(None)` once the state may be read."""
         self._forwarder.read(done, min_index, stale)

@@ -65,6 +65,9 @@ class StartingMember:
     def flush(self) -> None:
         """Do nothing: nothing was proposed."""
 
+    def flush_soon(self) -> None:
+        """Do nothing: nothing was proposed."""
+
     def read(self, done: Callable[[RaftError | None], None], *, min_index: int = 0, stale: bool = False) -> None:
         """Refuse: nothing is known of what was acknowledged."""
         done(self._unavailable())

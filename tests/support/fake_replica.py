@@ -28,6 +28,7 @@ class FakeReplica:
     def __init__(self, state: ChatState) -> None:
         self.state = state
         self.proposed: list[bytes] = []
+        self.flushed: list[int] = []  # how many were proposed, at each `flush_soon`
         self.changes: list[Change] = []
         self.transfers: list[int] = []
         self.reads = 0
@@ -106,6 +107,10 @@ class FakeReplica:
 
     def flush(self) -> None:
         """It has no disk."""
+
+    def flush_soon(self) -> None:
+        """It has no disk: how much was proposed by then is noted."""
+        self.flushed.append(len(self.proposed))
 
     def release(self) -> None:
         """Commit all that is held back, in order."""

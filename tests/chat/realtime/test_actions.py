@@ -1,5 +1,6 @@
 """What a client of the websocket does beside posting: edit, delete, react, mark as read, look back."""
 
+import json
 import threading
 from typing import Any
 
@@ -14,6 +15,7 @@ from chat.realtime import actions
 from raft.errors import Unavailable
 from tests.support.fake_replica import FakeReplica
 from tests.support.node import DEADLINE_S, Node, NodeClient
+from tests.support.websocket_frames import client_frame
 
 
 def silent(node: Node, client: NodeClient | None = None) -> NodeClient:
@@ -111,6 +113,15 @@ def test_without_a_quorum_all_of_it_gets_temporary_errors(node: Node) -> None:
     ):
         error = answer(client, **said, ClientId="c-1")["Error"]
         assert (error["ClientId"], error["code"], error["Temporary"]) == ("c-1", "unavailable", True)
+
+
+def test_posts_that_arrive_together_are_written_as_one_batch(node: Node) -> None:
+    client = silent(node)
+    rooms = [f"room-{number}" for number in range(5)]
+    said = [{"Action": "post", "RoomName": room, "Post": {"Message": "m", "User": "bob"}} for room in rooms]
+    client.send_bytes(b"".join(client_frame(json.dumps(one).encode()) for one in said))
+    assert [client.hear()["Ack"]["RoomName"] for _ in rooms] == rooms
+    assert node.replica.flushed == [len(rooms)]
 
 
 def test_what_the_others_know_is_waited_for(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
