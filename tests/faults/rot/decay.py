@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raft.core.entries import is_entry_at
-from raft.storage.file_names import checkpoint_index, counted_from, sequence_of, snapshot_index
+from raft.storage.file_names import (
+    checkpoint_index,
+    counted_from,
+    index_name,
+    indexed_by,
+    sequence_of,
+    snapshot_index,
+)
 from raft.storage.segment import intact_lines_in
 
 PAGE_BYTES = 4096
@@ -40,16 +47,19 @@ class Hit:
 
 def targets(data_dir: Path, kind: str) -> list[Path]:
     """The files that may be damaged so: all that are a part of the log, but the newest segment."""
-    if kind == "index":
-        return sorted(data_dir.glob("*.idx"))
-    segments = sorted((path.name for path in data_dir.glob("log-*.jsonl")), key=sequence_of)
-    snapshots = sorted((path.name for path in data_dir.glob("snapshot-*.jsonl")), key=snapshot_index)
+    present = {path.name for path in data_dir.iterdir()}
+    names = present | set(filter(None, map(indexed_by, present)))  # a lost file counts, and its index is there
+    segments = sorted(filter(sequence_of, names), key=sequence_of)
+    snapshots = sorted(filter(snapshot_index, names), key=snapshot_index)
     base_index = snapshot_index(snapshots[-1]) if snapshots else 0
     with suppress(LookupError):  # the one before it was lost a moment ago
         segments = segments[counted_from(segments, base_index) :]
-    checkpoints = sorted((path.name for path in data_dir.glob("checkpoint-*.jsonl")), key=checkpoint_index)
+    checkpoints = sorted(filter(checkpoint_index, names), key=checkpoint_index)
     newest = [name for name in checkpoints[-1:] if checkpoint_index(name) > base_index]
-    return [data_dir / name for name in (*segments[:-1], *snapshots[-1:], *newest)]  # the newest one is being written
+    counting = [*segments[:-1], *snapshots[-1:], *newest]  # the newest segment is being written
+    if kind == "index":
+        counting = [index_name(name) for name in counting]
+    return [data_dir / name for name in counting if name in present]
 
 
 def damage(
