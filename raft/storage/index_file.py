@@ -39,7 +39,7 @@ from raft.storage.disk import TEMPORARY_SUFFIX, Disk, ReadFile
 from raft.storage.file_names import SnapshotFile, index_name
 from raft.storage.positions import Sparse
 from raft.storage.salvage import any_line, pieces_of
-from raft.storage.segment import Content, Header
+from raft.storage.segment import Content, Header, intact_lines_in
 from raft.storage.snapshot_file import ENTRIES, Scan, end_crc, scan_file
 
 logger = logging.getLogger(__name__)
@@ -253,9 +253,7 @@ class Indexes:
         arrays: "Sequence[array[int]]",
     ) -> bool:
         first_line = _first_line(file)
-        try:
-            unseal(first_line)
-        except InvalidMessage:
+        if not any(intact_lines_in(first_line)):
             return False
         bound = {
             "format": FORMAT,

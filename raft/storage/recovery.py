@@ -416,23 +416,21 @@ class _Recovery:
                     raise
         if file is not None and not any(p.line is None or p.is_void for p in pieces_of(file, sealed.end)):
             self._refuse(header.name, scan.stop, why)  # all is intact, but out of place: no damage of a disk
-        indexed = self._indexes.lost_segment(header.name, sealed.end, sealed.crc)
-        found = self._identified(file, header, sealed, scan.stop, indexed)
+        found = self._identified(file, header, sealed, scan.stop)
         if not self._log.continues(found.content):
             self._refuse(header.name, scan.stop, _DAMAGED)
-        if file is not None and not found.lost and (indexed is None or scan.stop == sealed.end):
+        if file is not None and not found.lost:
             with suppress(OSError):  # an unreadable page that holds no entry: a start can do without the index
                 self._indexes.renew_segment(file, header, sealed.end, sealed.crc, found.content)
         self._add_holes(header.name, found)
         return found.content
 
-    def _identified(
-        self, file: ReadFile | None, header: Header, sealed: Sealed, stop: int, indexed: Content | None
-    ) -> Identified:
+    def _identified(self, file: ReadFile | None, header: Header, sealed: Sealed, stop: int) -> Identified:
+        content = self._indexes.lost_segment(header.name, sealed.end, sealed.crc)
         try:
             pieces = pieces_of(file, sealed.end)
-            if indexed is not None:
-                return identify_by_positions(indexed, pieces)
+            if content is not None:
+                return identify_by_positions(content, pieces)
             if sealed.term_runs is not None:
                 return identify_by_description(sealed, pieces, self._log.positions.base_index)
             neighbours = self._neighbours()

@@ -5,7 +5,8 @@ from raft.core.node import Node
 from raft.engine.applier import Applier
 from raft.repair import fetching
 from raft.repair.repairer import Repairer
-from raft.storage import reader
+from raft.storage import reader, rewrite_file
+from raft.storage.index_file import Indexes
 from raft.storage.log_store import Storage
 from raft.storage.recovery import _Recovery
 from tests.mutation.mutant import mutant
@@ -120,6 +121,25 @@ REPAIRS = (
         "*map(indexed_by, found)",
         "",
         test="raft/storage/test_snapshots.py::test_a_snapshot_that_is_missing_is_known_by_its_index",
+    ),
+    mutant(
+        "damage-is-copied-as-what-was-found-intact",
+        "A file that is written anew takes over what reads otherwise by then.",
+        "a rule of raft/storage/rewrite_file.py: the bytes that are copied are those that were found intact",
+        rewrite_file.rewrite,
+        "if copied_crc != old_crc:",
+        "if False:",
+        test="raft/storage/test_sealed_files.py::"
+        "test_a_file_that_reads_otherwise_while_it_is_copied_than_when_it_was_looked_at_is_not_replaced",
+    ),
+    mutant(
+        "index-forgets-a-first-line",
+        "An index is made of a file whose first line is damaged, and replaces the only place that has it.",
+        "a rule of raft/storage/index_file.py: no index is made of a file whose first line is damaged",
+        Indexes._keep,
+        "if not any(intact_lines_in(first_line)):",
+        "if False:",
+        test="raft/storage/test_sealed_files.py::test_an_index_does_not_forget_the_first_line_that_its_file_has_lost",
     ),
     mutant(
         "lost-state-is-taken-for-an-empty-one",

@@ -9,6 +9,7 @@ must open.  Each entry that was acknowledged is there as it was, or is known to 
 is ever read.  What a repair has said to be mended stays mended.
 """
 
+import sys
 from array import array
 from collections.abc import Callable
 from random import Random
@@ -17,7 +18,7 @@ from typing import cast
 from raft.engine.applier import Applier
 from raft.errors import CorruptLog
 from raft.repair.base_renewal import renew_base
-from raft.storage.file_names import checkpoint_name, index_name, indexed_by, segment_name, sequence_of, snapshot_name
+from raft.storage.file_names import checkpoint_name, index_name, indexed_by, segment_name, snapshot_name
 from raft.storage.file_set import LINGER_S
 from raft.storage.log_store import Storage
 from raft.storage.snapshot_file import Document
@@ -156,9 +157,7 @@ def heal(storage: Storage) -> list[int]:
     storage.keep_indexes()
     is_base_lost = any(damage.file.endswith(BASE) and not damage.indexes for damage in found)
     if is_base_lost or not _has_state(storage):
-        renew_base(
-            storage, cast(Applier, _Applier()), lambda indexes: [*records(indexes).values()], lambda: None
-        )
+        renew_base(storage, cast(Applier, _Applier()), lambda indexes: [*records(indexes).values()], lambda: None)
     assert {index for index in mended if index > storage.base_index or index in live_in(storage)} <= set(
         _sound(storage)
     )
@@ -175,13 +174,14 @@ def _session(disk: PowerDisk, said: list[int]) -> None:
 
 def _sound(storage: Storage) -> list[int]:
     """The entries that can be read.  AssertionError: one of them is not what was written."""
-    found = []
+    found, named = [], set[int]()
     for index in live_in(storage):
         try:
             assert storage.reader.read_many([index]) == [LOG[index - 1].record], f"a wrong entry {index}"
             found.append(index)
         except CorruptLog as damage:
-            assert index in damage.indexes
+            named.update(damage.indexes)
+    assert {*found, *named} >= set(live_in(storage)), "damage that does not name its entry"
     return found
 
 
@@ -256,4 +256,4 @@ if __name__ == "__main__":
     for name in SCENES:
         walk = Walk(name)
         walk.run(kills_starts=True)
-        print(f"{name}: {walk.operations} operations, {walk.starts} starts checked", flush=True)
+        sys.stdout.write(f"{name}: {walk.operations} operations, {walk.starts} starts checked\n")
