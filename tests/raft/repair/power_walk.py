@@ -24,7 +24,7 @@ from raft.storage.log_store import Storage
 from raft.storage.snapshot_file import Document
 from tests.raft.power import PowerDisk, killed_after
 from tests.raft.storage.test_sealed_files import DIRECTORY, LIVE, LOG, damages, harmed, records, written_log
-from tests.raft.storage.test_snapshots import DOCUMENT, checkpointed, meta_of
+from tests.raft.storage.test_snapshots import DOCUMENT, checkpointed, compacted, meta_of
 
 BASE, BASE_INDEX = snapshot_name(26), 26
 LAST = len(LOG)
@@ -45,6 +45,11 @@ def _zeros(name: str, record: bytes, length: int = 0) -> Damage:
 
 def _record(name: str, index: int, length: int = 0) -> Damage:
     return _zeros(name, LOG[index - 1].record, length)
+
+
+def adopted_at_the_end(disk: PowerDisk) -> None:
+    """Make all of the log a snapshot."""
+    Storage.open(disk, DIRECTORY).adopt(compacted(disk, DIRECTORY, LOG, LAST, LIVE_AT_THE_END))
 
 
 def _gone(name: str) -> Damage:
@@ -91,6 +96,11 @@ SCENES: dict[str, tuple[Damage, ...]] = {
     "the snapshot's own lines": (_first_line(BASE), _last_line(BASE)),
     "a snapshot that is gone": (_gone(BASE),),
     "the snapshot's state": (_zeros(BASE, DOCUMENT[1], 3), _record(BASE, 8)),
+    "the state of a snapshot after which nothing came": (
+        adopted_at_the_end,
+        _zeros(snapshot_name(LAST), DOCUMENT[1], 3),
+        _record(snapshot_name(LAST), 44),
+    ),
     "an entry of the newest segment": (_gone(FIFTH), _gone(index_name(FOURTH)), _record(FOURTH, 52)),
     "indexes": (_gone(index_name(SECOND)), _first_line(index_name(THIRD)), _short(index_name(BASE), 0.5)),
     "a checkpoint, and an entry that it covers": (
@@ -155,7 +165,7 @@ def heal(storage: Storage) -> list[int]:
         if part:
             mended |= storage.mend(records(part))
     storage.keep_indexes()
-    is_base_lost = any(damage.file.endswith(BASE) and not damage.indexes for damage in found)
+    is_base_lost = any(damage.file.endswith((BASE, snapshot_name(LAST))) and not damage.indexes for damage in found)
     if is_base_lost or not _has_state(storage):
         renew_base(storage, cast(Applier, _Applier()), lambda indexes: [*records(indexes).values()], lambda: None)
     assert {index for index in mended if index > storage.base_index or index in live_in(storage)} <= set(
