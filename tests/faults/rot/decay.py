@@ -63,9 +63,15 @@ def targets(data_dir: Path, kind: str) -> list[Path]:
 
 
 def damage(
-    node: int, data_dir: Path, kind: str, rng: random.Random, log_bytes: int, before: Callable[[Path], None]
+    node: int,
+    data_dir: Path,
+    kind: str,
+    rng: random.Random,
+    log_bytes: int,
+    before: Callable[[Path], None],
+    may: Callable[[Hit], bool] = lambda hit: True,
 ) -> Hit | None:
-    """Damage a file, after `before(path)`; None: there is none, or it was gone before."""
+    """Damage a file, after `before(path)`; None: there is none, it was gone before, or this act `may` not be done."""
     paths = targets(data_dir, kind)
     if not paths:
         return None
@@ -74,10 +80,17 @@ def damage(
         before(path)
         content = path.read_bytes()
         offset = rng.randrange(len(content)) if content else 0
+        start, end = {
+            "bit": (offset, offset + 1),
+            "page": (offset, offset + PAGE_BYTES),
+            "gone": (0, len(content)),
+        }.get(kind, (offset, len(content)))
+        hit = Hit(node, path, kind, start, indexes_in(content, start, end), last_index(content), log_bytes)
+        if not may(hit):
+            return None
         if kind == "gone":
             path.unlink()
-            return Hit(node, path, kind, 0, indexes_in(content, 0, len(content)), last_index(content), log_bytes)
-        end = {"bit": offset + 1, "page": offset + PAGE_BYTES}.get(kind, len(content))
+            return hit
         with path.open("r+b") as file:
             if kind == "short":
                 file.truncate(offset)
@@ -88,7 +101,7 @@ def damage(
                 file.write(bytes(end - offset) if kind == "page" else flipped)
     except OSError:  # a compaction removed it in between
         return None
-    return Hit(node, path, kind, offset, indexes_in(content, offset, end), last_index(content), log_bytes)
+    return hit
 
 
 def indexes_in(content: bytes, start: int, end: int) -> tuple[int, ...]:
