@@ -1,8 +1,9 @@
 """Which tests run beside each other where there is more than one worker (pytest-xdist, `-n auto --dist loadgroup`).
 
 Those that start nodes, browsers or disks of their own have deadlines that are meant for a machine: at most two of them
-run at a time, those of clusters in one worker, the rest in another, and they begin.  All others are single processes
-that compute; what two of them would compute both is a group too.
+run at a time, one file in each of two workers.  The first begins with the files of clusters and the second with the
+others, and each helps with the other kind once its own is through: so neither is left alone with a long rest.  All
+other tests are single processes that compute; what two of them would compute both is a group.
 
 `-n auto` takes one worker more than there are cores: the two of machines wait for half of their time, and the third
 computes meanwhile.
@@ -23,12 +24,14 @@ tests start hundreds.
 import gc
 import os
 import sys
+from collections import defaultdict, deque
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 settings.register_profile("raft-chat", deadline=None)
 settings.register_profile("slice", deadline=None, max_examples=20)
@@ -44,24 +47,56 @@ OF_MACHINES = frozenset({"benchmarks", "contract", "deploy", "faults", "page"})
 COMPUTED_ONCE = frozenset({"test_mutants.py", "test_simulator.py"})  # together: they ask for the same seeds
 
 
-def _group(file: Path) -> str:
-    """The group that the tests of a file are in; "" for none."""
+def _kind(file: Path) -> str:
+    """The kind of the tests of a file: "cluster" and "machines" start processes, the others compute."""
     part = file.relative_to(TESTS).parts[0]
     if part in COMPUTED_ONCE:
         return "computed once"
     return part if part == "cluster" else "machines" if part in OF_MACHINES else ""
 
 
-class _ByGroup(LoadScopeScheduling):  # type: ignore[misc]
-    """One worker for all tests of a group.
+PREFERRED = (("cluster", "machines"), ("machines", "cluster"))  # by the first two workers; all others only compute
+
+
+class _ByKind(LoadScopeScheduling):  # type: ignore[misc]
+    """A unit of work is a file of machines, all that is computed once, or a single test.
 
     pytest-xdist's own `loadgroup` writes the group into a test's id, which has no effect in pytest 9.2: there every
     test would be on its own.
     """
 
+    def __init__(self, config: pytest.Config, log: object) -> None:
+        super().__init__(config, log)
+        self._queues: defaultdict[str, deque[str]] = defaultdict(deque)  # of workqueue, by kind
+
     def _split_scope(self, nodeid: str) -> str:
-        file = self.config.rootpath / nodeid.partition("::")[0]
-        return _group(file) or nodeid
+        file = nodeid.partition("::")[0]
+        kind = self._kind_of(nodeid)
+        return kind if kind == "computed once" else file if kind else nodeid
+
+    def _kind_of(self, scope: str) -> str:
+        return scope if scope == "computed once" else _kind(self.config.rootpath / scope.partition("::")[0])
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        """Have the worker take the next unit of the kind that it prefers, if it may take any."""
+        scope = self._next_for(self._number_of(node))
+        if scope is None:
+            node.shutdown()  # what is left is of machines, and others are at it
+            return
+        self.workqueue.move_to_end(scope, last=False)
+        super()._assign_work_unit(node)
+
+    def _number_of(self, node: WorkerController) -> int:
+        return sorted(self.nodes, key=lambda each: int(each.gateway.id.removeprefix("gw"))).index(node)
+
+    def _next_for(self, number: int) -> str | None:
+        if sum(map(len, self._queues.values())) != len(self.workqueue):  # at first, and where a worker has crashed
+            self._queues = defaultdict(deque)
+            for scope in self.workqueue:
+                self._queues[self._kind_of(scope)].append(scope)
+        preferred = PREFERRED[number] if number < len(PREFERRED) else ()
+        queue = next((self._queues[kind] for kind in (*preferred, "computed once", "") if self._queues[kind]), None)
+        return queue.popleft() if queue else None
 
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)
@@ -71,7 +106,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int,
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    return _ByGroup(config, log) if config.getvalue("dist") == "loadgroup" else None
+    return _ByKind(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -97,8 +132,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = {i for i in items if i.get_closest_marker("repeated") and not _is_first(i, seen)}
         config.hook.pytest_deselected(items=list(left_out))
         items[:] = [item for item in items if item not in left_out]
-    if hasattr(config, "workerinput"):  # with more than one worker the two long groups begin, and the rest fills up
-        items.sort(key=lambda item: not _group(item.path))
 
 
 def pytest_collection_finish() -> None:
