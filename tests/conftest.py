@@ -14,8 +14,9 @@ to say.
 What is there once the tests are collected stays to the end, so the garbage collector is not to look at it again and
 again: a fifth of the time that the simulator took went into that, and a fifth of the time of the collection.
 
-`--slice` is for another Python than the one that runs all: a fifth of the examples, and of a test that is marked
-`repeated` only the first parameters.  What more of them would find does not depend on the interpreter.
+`--slice` is for another Python than the one that runs all: a fifth of the examples, of a test that is marked `repeated`
+only the first parameters, and of the places that a test tries in a loop every seventh (tests/support/slicing.py).  What
+more of them would find does not depend on the interpreter.
 
 Compiled files are kept, also where the environment says otherwise: a node starts in half the time from them, and the
 tests start hundreds.
@@ -32,6 +33,8 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
+
+from tests.support import slicing
 
 settings.register_profile("raft-chat", deadline=None)
 settings.register_profile("slice", deadline=None, max_examples=20)
@@ -116,6 +119,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("slice"):
         settings.load_profile("slice")
+        slicing.is_slice = True
 
 
 def _is_first(item: pytest.Item, seen: set[str]) -> bool:

@@ -128,7 +128,6 @@ export class Auth {
 
   async signOut() {
     await signOut();
-    this.store.drafts.clear();
     await Promise.all([wipe(), this.store.outbox.clear()]);
     location.reload();
   }

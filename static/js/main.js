@@ -104,9 +104,7 @@ async function openAccount() {
 /** Open the dialog that finds rooms, people and commands. */
 async function openGoTo() {
   const dialog = await import("./views/rooms/go_to.js");
-  await dialog.openGoTo(store, session, {
-    newRoom, browse, preferences, shortcuts, begin: (text) => composer.begin(text),
-  });
+  await dialog.openGoTo(store, session, { newRoom, browse, preferences, shortcuts });
 }
 
 /** Paint once a frame, however many changes there are. */

@@ -14,6 +14,7 @@ from chat.errors import all_taken
 from chat.state.machine import ChatState
 from raft.cluster.starting_member import StartingMember
 from tests.chat.chat_client import GENERAL, ChatClient
+from tests.support.slicing import examples
 from tests.support.wsgi import deferring
 
 METHODS = st.sampled_from(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "get", "FOO"])
@@ -131,7 +132,7 @@ def test_a_websocket_is_opened_by_its_own_function_and_a_refusal_is_answered() -
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(METHODS, TARGETS, st.binary(max_size=50))
 def test_no_path_makes_the_server_fail(method: str, target: str, body: bytes) -> None:
     chat = ChatClient()
@@ -139,7 +140,7 @@ def test_no_path_makes_the_server_fail(method: str, target: str, body: bytes) ->
     assert chat.replica.proposed == [] or method == "DELETE"  # which needs no body
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(st.binary() | JSON.map(json.dumps).map(str.encode) | FIELDS.map(json.dumps).map(str.encode))
 def test_no_body_makes_the_server_fail_and_a_refused_one_is_not_proposed(body: bytes) -> None:
     chat = ChatClient()

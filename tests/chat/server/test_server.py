@@ -20,6 +20,7 @@ from werkzeug.serving import ThreadedWSGIServer
 from chat.server.limits import Limits
 from chat.server.server import Server
 from tests.chat.wire import DEADLINE_S, GET, Client, Deferring, echo, post, refused, serving, threads_of
+from tests.support.slicing import examples
 
 pytestmark = pytest.mark.usefixtures("served")
 
@@ -328,7 +329,7 @@ def victim() -> Iterator[Server]:
         yield server
 
 
-@settings(max_examples=300, deadline=DEADLINE_S * 1000)
+@settings(max_examples=examples(300), deadline=DEADLINE_S * 1000)
 @given(data=st.binary(max_size=300) | st.lists(MUTATION, min_size=1, max_size=4).map(mutated))
 def test_no_bytes_hang_the_server_or_make_it_fail(victim: Server, data: bytes) -> None:
     with Client(victim.port) as client:

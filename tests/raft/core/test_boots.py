@@ -16,6 +16,7 @@ def started(boots: tuple[int, ...], times: int, rng: Random) -> list[tuple[int, 
     return lists
 
 
+@pytest.mark.repeated
 @pytest.mark.parametrize("starts", [1, 5, BOOTS_MAX - 1, BOOTS_MAX, 3 * BOOTS_MAX])
 def test_a_member_is_not_refused_by_the_record_of_any_start_of_its_own(starts: int) -> None:
     lists = started((7,), starts, Random(starts))

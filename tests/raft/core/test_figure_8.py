@@ -103,6 +103,7 @@ class Storm:
             return 0
 
 
+@pytest.mark.repeated
 @pytest.mark.parametrize("network", ["reliable", "unreliable", "reordering"])
 def test_leaders_that_die_with_entries_on_a_few_disks_never_undo_what_is_committed(network: str) -> None:
     leaders_lost = committed = 0

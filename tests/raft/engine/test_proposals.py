@@ -20,6 +20,7 @@ from raft.engine.proposals import (
     Proposals,
 )
 from raft.errors import DiskFull, OutcomeUnknown, Unavailable
+from tests.support.slicing import examples
 
 MEMBER, BOOT = 3, 7
 DEADLINE_S = 10.0
@@ -321,7 +322,7 @@ class Model(RuleBasedStateMachine):
                 assert w.sequence in self.may_be_known
 
 
-Model.TestCase.settings = settings(max_examples=50, stateful_step_count=25, deadline=None)
+Model.TestCase.settings = settings(max_examples=examples(50), stateful_step_count=25, deadline=None)
 TestModel = Model.TestCase
 
 

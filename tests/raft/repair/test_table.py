@@ -283,6 +283,7 @@ def settled(host: Host) -> None:
     wait_until(lambda: not host.member._healing.repairer.is_damaged(), DEADLINE_S, "nothing is lacking")
 
 
+@pytest.mark.repeated
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
 def test_what_is_lost_in_a_segment_is_mended_where_it_is_read(
@@ -309,6 +310,7 @@ def whole(scene: Scene, host: Host, indexes: list[int]) -> bool:
         return False
 
 
+@pytest.mark.repeated
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize("place", [read, scrub, backup, transfer, restart], ids=lambda place: place.__name__)
 def test_what_is_lost_in_a_snapshot_is_mended_where_it_is_read(
@@ -328,6 +330,7 @@ def test_what_is_lost_in_a_snapshot_is_mended_where_it_is_read(
     settled(host)
 
 
+@pytest.mark.repeated
 @pytest.mark.parametrize("damage", [bit, page], ids=lambda damage: damage.__name__)
 def test_a_snapshot_whose_state_is_damaged_is_made_anew_from_the_state_in_memory(
     scene: Scene, damage: Callable[[Scene, Host, Path, int], None], caplog: pytest.LogCaptureFixture
@@ -342,15 +345,10 @@ def test_a_snapshot_whose_state_is_damaged_is_made_anew_from_the_state_in_memory
     settled(host)
     wait_until(lambda: host.member._storage.base_index >= after[-1], DEADLINE_S, "there is another base")
     wait_until(lambda: "made from the state in memory" in caplog.text, DEADLINE_S, "the log says so")
-    base_index = host.member._storage.base_index
-    path = host.path / f"snapshot-{base_index:015d}.jsonl"  # of the state as it is now: nothing is applied since
-    damage(scene, host, path, path.read_bytes().index(b"\n", 0) + 1)
-    scrub(scene, host, indexes)
-    settled(host)
-    assert host.member._storage.base_index == base_index == host.member.last_applied
     read(scene, host, indexes)
 
 
+@pytest.mark.repeated
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize("place", [scrub, restart], ids=lambda place: place.__name__)
 def test_a_damaged_checkpoint_is_removed_and_the_state_is_had_without_it(
@@ -393,6 +391,7 @@ LIES: dict[str, Callable[[FetchedEntries], FetchedEntries]] = {
 }
 
 
+@pytest.mark.repeated
 @pytest.mark.parametrize("lie", LIES)
 def test_an_answer_that_is_not_right_is_not_believed_and_the_next_member_is_asked(
     scene: Scene, lie: str, monkeypatch: pytest.MonkeyPatch

@@ -28,6 +28,7 @@ from tests.raft.storage.test_sealed_files import (
     written_log,
 )
 from tests.raft.storage.test_snapshots import CONFIGURATION, checkpointed
+from tests.support.slicing import examples
 
 FIRST = segment_name(1, 1)
 
@@ -70,7 +71,7 @@ harms = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(harms, st.booleans(), st.booleans(), st.booleans())
 def test_a_start_knows_each_entry_that_is_lost_and_they_all_come_back(
     harms: list[tuple[int, str, float, int]], base: bool, indexed: bool, again: bool

@@ -11,6 +11,7 @@ from raft.core.entries import configuration_entry, noop_entry
 from raft.core.raft_messages import Entry, HardState
 from raft.storage.log_store import Storage
 from tests.raft.disks import UnsyncedDisk, content, entry, written
+from tests.support.slicing import examples
 
 Batch = list[tuple[int, int, int]]  # (how far to rewind, how many entries, bytes of text)
 
@@ -47,7 +48,7 @@ class Model:
         return noop_entry(index, self.term, index) if index % 7 == 0 else entry(index, self.term, "x" * size)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(steps, st.sampled_from([500, 3000, 1 << 20]))
 def test_a_log_is_a_list_whatever_is_done_to_it(life: list[Batch | str], segment_bytes: int) -> None:
     with tempfile.TemporaryDirectory() as directory:

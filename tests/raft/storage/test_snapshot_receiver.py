@@ -14,6 +14,7 @@ from raft.storage.snapshot_receiver import SnapshotReceiver
 from tests.raft.disks import entries
 from tests.raft.power import PowerDisk
 from tests.raft.storage.test_snapshots import DIRECTORY, meta_of, snapshot_bytes
+from tests.support.slicing import examples
 
 LOG = entries(1, 30)
 LIVE = [1, 7, 8, 20, 25]
@@ -37,7 +38,7 @@ def cut_into_lines(rng: Random) -> list[tuple[int, bytes]]:
     return chunks
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.integers())
 def test_lost_doubled_overtaken_and_damaged_chunks_change_nothing(seed: int) -> None:
     rng, disk = Random(seed), PowerDisk()

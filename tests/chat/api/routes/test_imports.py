@@ -15,6 +15,7 @@ from chat.commands.imports import ImportedPost, ImportPost
 from chat.state.post_json import timestamp
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, ChatClient, refused
 from tests.chat.login_client import LoginClient, bearer
+from tests.support.slicing import examples
 from tests.support.waiting import wait_until
 
 BY_OPERATOR = bearer(OPERATORS_SECRET)
@@ -256,7 +257,7 @@ lines = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(st.lists(lines, min_size=1, max_size=8), st.integers(0, 3))
 def test_what_is_exported_imported_and_exported_again_is_the_same_but_for_the_ids(
     drawn: list[dict[str, object]], others: int
