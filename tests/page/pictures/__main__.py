@@ -16,7 +16,7 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, team_of(Path(scratch)) as team:
         team.live_through()
-        with camera.opened(folder, Path(scratch)) as opened:
+        with camera.opened(folder) as opened:
             take_all(opened, team)
     return 0
 

@@ -1,17 +1,16 @@
 """Browsers that look at the page, and the files that they write.
 
-A picture is a WebP of twice the page's pixels, encoded by Chromium itself.
+A picture is a WebP of twice the page's pixels, encoded by Chromium itself.  Its fonts are those of the machine: the
+pictures in docs/ were taken with Debian's fonts-noto-core, fonts-noto-color-emoji and fonts-droid-fallback.
 """
 
 import base64
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, BrowserContext, Page, StorageState, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, FloatRect, Locator, Page, StorageState, sync_playwright
 
 from tests.page.conftest import CHROMIUM_FLAGS, chromium_path
 from tests.page.pictures.day import NOW, TIME_ZONE
@@ -20,6 +19,7 @@ from tests.page.reader import DEADLINE_MS
 DESKTOP = (1200, 780)
 PHONE = (390, 844)
 SCALE = 2
+MARGIN = 40  # pixels around an element
 # Of 1: text has no visible traces, and the file is a third of one without loss.
 QUALITY = 0.82
 
@@ -45,16 +45,6 @@ ENCODE = """async ([png, quality]) => {
   for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.subarray(at, at + 8192));
   return btoa(text);
 }"""
-
-# Debian's fonts-inter and fonts-noto-color-emoji, where they are installed: the pictures look as on most desktops.
-FONTS = """<?xml version="1.0"?>
-<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
-<fontconfig>
-  <include ignore_missing="yes">/etc/fonts/fonts.conf</include>
-  <match><test name="family"><string>system-ui</string></test>
-    <edit name="family" mode="prepend" binding="strong"><string>Inter</string></edit></match>
-</fontconfig>
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +74,29 @@ class Camera:
         context.add_init_script(CLOCK)
         return context
 
-    def take(self, page: Page, name: str) -> None:
-        """Write the picture of a page."""
-        png = page.screenshot(animations="disabled")
+    def take(self, page: Page, name: str, around: Locator | None = None) -> None:
+        """Write the picture of a page, or of the part of it around an element."""
+        png = page.screenshot(animations="disabled", clip=None if around is None else clip(page, around))
         blank = self.browser.new_page()
         encoded = blank.evaluate(ENCODE, [base64.b64encode(png).decode(), QUALITY])
         blank.close()
         (self.folder / f"{name}.webp").write_bytes(base64.b64decode(encoded))
 
 
+def clip(page: Page, around: Locator) -> FloatRect:
+    """The element with a margin, as far as the window has one."""
+    box, window = around.bounding_box(), page.viewport_size
+    assert box is not None and window is not None
+    left, top = max(0, box["x"] - MARGIN), max(0, box["y"] - MARGIN)
+    right = min(window["width"], box["x"] + box["width"] + MARGIN)
+    bottom = min(window["height"], box["y"] + box["height"] + MARGIN)
+    return {"x": left, "y": top, "width": right - left, "height": bottom - top}
+
+
 @contextmanager
-def opened(folder: Path, scratch: Path) -> Iterator[Camera]:
-    """Start Chromium.  `scratch`: a directory for what it needs meanwhile."""
-    fonts = scratch / "fonts.conf"
-    fonts.write_text(FONTS)
-    environment = {"FONTCONFIG_FILE": str(fonts), **os.environ}
+def opened(folder: Path) -> Iterator[Camera]:
+    """Start Chromium, which writes its pictures into this folder."""
     with sync_playwright() as playwright:
-        path = chromium_path() or shutil.which("chromium")
-        chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS, env=dict(environment))
+        chromium = playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_FLAGS)
         yield Camera(chromium, folder)
         chromium.close()

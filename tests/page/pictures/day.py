@@ -91,14 +91,15 @@ GENERAL = Room(
              {"🎉": (MAREN, DEV, CHLOE, OLENA), "🚀": (NOUR, MAREN)}),
         Said(DEV, "10:31", "Somebody else's laptop, sorry.", is_deleted=True),
         Said(MAREN, "11:57", "Three minutes. @Олена, it is all yours."),
-        Said(OLENA, "12:00", "And it is live. 🚢", reactions={"❤️": (MAREN, CHLOE, DEV, NOUR, MISAKI), "🚢": (DEV, MAREN)}),
+        Said(OLENA, "12:00", "And it is live. 🚢",
+             reactions={"❤️": (MAREN, CHLOE, DEV, NOUR, MISAKI), "🚢": (DEV, MAREN)}),
         Said(CHLOE, "12:01", "🎉🎉🎉"),
-        Said(NOUR, "14:20", "The harbour office says thank you. They printed the page and hung it up on *all four* piers.",
+        Said(NOUR, "14:20", "The harbour office says thank you. They printed the page, and hung it up on *all* piers.",
              edited="14:22"),
         Said(MAREN, "15:40", "In case you wondered at 15:31: I pulled the plug of node 2 while you were writing."),
         Said(MAREN, "15:40", "Nothing was lost, and `raft-chat status` shows three nodes again."),
         Said(DEV, "15:42", "I thought that the office lights were the test.", 14, {"😂": (MAREN, CHLOE, OLENA)}),
-        Said(CHLOE, "17:31", "Before I leave: the posters are at the printer's, and they need a yes by tomorrow at ten."),
+        Said(CHLOE, "17:31", "Before I leave: the posters are at the printer's. They need a yes by tomorrow at ten."),
         Said(CHLOE, "17:32", "@Maren could you look at page 2? The night boats are new there."),
         Said(OLENA, "17:41", "I looked at the night boats: the 23:55 runs on Fridays only. The rest is right.", 18,
              {"🙏": (CHLOE,)}),
@@ -117,7 +118,8 @@ ON_CALL = Room(
              "15:31:04 node 3: elected, term 12, 2 of 3 votes\n15:31:05 node 1: follows node 3\n```"),
         Said(OLENA, "15:33", "I posted through all of it. Longest wait for an answer: **0.4 s**.",
              reactions={"💪": (MAREN, DEV)}),
-        Said(DEV, "15:38", "Node 2 is back, with all 212 messages that it missed.", reactions={"✅": (MAREN, OLENA, NOUR)}),
+        Said(DEV, "15:38", "Node 2 is back, with all 212 messages that it missed.",
+             reactions={"✅": (MAREN, OLENA, NOUR)}),
     ),
     read=6,
 )  # fmt: skip
@@ -160,4 +162,4 @@ ROOMS = (GENERAL, ON_CALL, RELEASES, DESIGN, LUNCH)
 PRIVATE = Room("budget", "", (), 0, members=(OLENA,))
 DIRECTS = (CHLOE, DEV, NOUR)
 # Posted while the page is open: to whom they are sent is unread there.
-LIVE = ((DEV, "on-call", "@Maren, may I swap Sunday with you?"),)
+LIVE = ((DEV, "releases", "@Maren, 4.0.1 tomorrow?"),)

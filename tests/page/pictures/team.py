@@ -48,16 +48,17 @@ class Team:
             self.ask(MAREN, "POST", "/directs", {"Users": [other]})
 
     def mention(self) -> None:
+        """Post what comes while the page is open."""
         for user, room, text in LIVE:
             self.ask(user, "POST", f"/rooms/{room}", {"Message": text})
 
     @contextmanager
     def online(self) -> Iterator[dict[str, WebSocketClient]]:
-        """Websockets of those who are online, at the second and the third node."""
+        """Websockets of those who are online, at the last node."""
         with ExitStack() as closing:
             sockets = {}
-            for number, name in enumerate(ONLINE):
-                port = self.cluster.nodes[2 + number % 2].port
+            for name in ONLINE:
+                port = self.cluster.nodes[len(self.cluster.nodes)].port
                 sockets[name] = closing.enter_context(WebSocketClient(port, token=self.token[name]))
                 sockets[name].subscribe()
             yield sockets
@@ -70,8 +71,8 @@ def send(client: HttpClient, method: str, path: str, body: Mapping[str, object] 
 
 
 @contextmanager
-def team_of(directory: Path) -> Iterator[Team]:
-    """A cluster of three where everybody signs in, and the team in it."""
-    with Cluster(directory, 3, flags=FLAGS, command=QUICK_PASSWORDS) as cluster:
+def team_of(directory: Path, nodes: int = 3) -> Iterator[Team]:
+    """A cluster where everybody signs in, and the team in it."""
+    with Cluster(directory, nodes, flags=FLAGS, command=QUICK_PASSWORDS) as cluster:
         cluster.start_ready()
         yield Team(cluster)

@@ -6,9 +6,15 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.cluster.people import PASSWORD
 from tests.page.pictures.camera import PHONE, Camera
-from tests.page.pictures.day import CHLOE, GENERAL, MAREN, ONLINE
+from tests.page.pictures.day import CHLOE, DEV, GENERAL, MAREN, ONLINE
 from tests.page.pictures.team import Team
 from tests.page.reader import wait_connected
+
+# The chart of the cluster view has a point every two seconds.
+CHART_BEATS = 24
+BEAT_MS = 400
+
+NAMES = ("sign-in", "light", "emoji", "go-to", "settings", "dark", "phone", "phone-rooms", "cluster")
 
 
 def take_all(camera: Camera, team: Team) -> None:
@@ -61,7 +67,7 @@ def take_emoji(camera: Camera, page: Page) -> None:
     page.locator("article").nth(-2).hover()
     page.get_by_role("button", name="React").click()
     expect(page.locator(".emoji-section").nth(2)).to_be_attached()
-    camera.take(page, "emoji")
+    camera.take(page, "emoji", page.locator(".emoji-picker"))
     page.keyboard.press("Escape")
 
 
@@ -69,14 +75,14 @@ def take_go_to(camera: Camera, page: Page) -> None:
     page.keyboard.press("Control+k")
     page.keyboard.type("re")
     expect(page.get_by_role("option").first).to_be_visible()
-    camera.take(page, "go-to")
+    camera.take(page, "go-to", page.get_by_role("dialog"))
     page.keyboard.press("Escape")
 
 
 def take_settings(camera: Camera, page: Page) -> None:
     page.get_by_role("button", name="Room settings").click()
     expect(page.get_by_role("dialog")).to_contain_text(re.compile("topic", re.IGNORECASE))
-    camera.take(page, "settings")
+    camera.take(page, "settings", page.get_by_role("dialog"))
     page.keyboard.press("Escape")
 
 
@@ -90,16 +96,20 @@ def take_phone(camera: Camera, context: BrowserContext, team: Team) -> None:
 
 
 def take_failover(camera: Camera, page: Page, team: Team) -> None:
-    """Kill the leader under the cluster view; the page's own node goes on."""
+    """Kill the leader under the cluster view, while messages are posted.  The page's own node is not the one."""
     cluster = team.cluster
     leader = cluster.wait_leader()
-    page.goto(page.url.replace(cluster.nodes[1].url, cluster.nodes[1].url))
-    page.get_by_role("button", name="Cluster").click()
-    rows = page.locator(".cluster-nodes tbody tr")
-    expect(rows).to_have_count(len(cluster.nodes))
     if leader == 1:
         leader = 2
         team.ask(MAREN, "POST", f"/raft/{leader}/lead")
+    page.get_by_role("button", name="Cluster").click()
+    view = page.get_by_role("dialog", name="Cluster")
+    expect(view.locator(f'tr[data-node="{leader}"]')).to_have_attribute("data-state", "leader")
+    for beat in range(CHART_BEATS):
+        for number in range(2 + beat % 3):
+            team.ask(DEV, "POST", "/rooms/lunch", {"Message": f"Table {number + 1}?"})
+        page.wait_for_timeout(BEAT_MS)
     cluster.kill(leader)
-    expect(page.locator(f'.cluster-nodes tr[data-node="{leader}"]')).to_have_attribute("data-state", "gone")
+    expect(view.locator(f'tr[data-node="{leader}"]')).to_have_attribute("data-state", "gone")
+    expect(view.locator('tr[data-state="leader"]')).to_have_count(1)
     camera.take(page, "cluster")
