@@ -1,8 +1,8 @@
 """Gossip: notices from one member's application to all others, outside of the log (presence, typing).
 
 A notice has all that its member has to say.  Only the newest counts, so it replaces one that waits.  A lost notice
-is sent again after POLL_S, and everything is sent every REFRESH_S, for members that came or came back.  Nothing is
-stored, and a member does not know which notices the others have received.
+is sent again after CALM_S at most, then after each POLL_S.  Everything is sent every REFRESH_S, for members that came
+or came back.  Nothing is stored, and a member does not know which notices the others have received.
 
 Notices take no part in the protocol: no role, term or election depends on one, and a notice is no sign that a leader
 lives.
@@ -25,6 +25,7 @@ from raft.rpc.peer_auth import check_sender
 from raft.rpc.peer_client import Addresses, PeerQueue
 
 POLL_S = 0.2  # sooner than an election, so that a new leader knows the others' notices
+CALM_S = 1.0  # once all members have confirmed the notice: for members that come or move
 REFRESH_S = 10.0
 ASK_S = 0.5  # how long an operator waits for all members' answers, and how often members are asked for operators
 ANSWER_TIMEOUT_S = 1.0
@@ -95,10 +96,8 @@ class Notices:
 
     def run(self, stopping: threading.Event) -> None:
         """Run the thread."""
-        while True:
-            self._send()
-            if stopping.wait(POLL_S):
-                return
+        while not stopping.wait(self._send()):
+            pass
 
     def close(self) -> None:
         """Close all queues."""
@@ -107,18 +106,23 @@ class Notices:
             for queue in self._queues.values():
                 queue.close()
 
-    def _send(self) -> None:
-        """Send the notice to all members that are due."""
+    def _send(self) -> float:
+        """Send the notice to all members that are due; return the seconds until it has to be looked at again."""
         members = self._node_lock.read(self._to_tell_locked)
         with self._lock:
             for id in [id for id, queue in self._queues.items() if id not in members or members[id].url != queue.url]:
                 self._queues.pop(id).close()
-            now_s = time.monotonic()
+            now_s, pause_s = time.monotonic(), CALM_S
             for id, member in members.items():
                 body, told_s = self._told.get(id, (None, 0.0))
-                due = body is not self._body or now_s - told_s >= REFRESH_S or told_s < self._asked_s
-                if due and (queue := self._queue_locked(member)) is not None:
+                refresh_s = told_s + REFRESH_S - now_s
+                if body is self._body and refresh_s > 0 and told_s >= self._asked_s:
+                    pause_s = min(pause_s, refresh_s)
+                    continue
+                pause_s = min(pause_s, POLL_S)
+                if (queue := self._queue_locked(member)) is not None:
                     queue.send(Notice(self._id, id, self._body))
+        return pause_s
 
     def _to_tell_locked(self, node: Node) -> dict[int, Member]:
         members = node.configuration.members.items()

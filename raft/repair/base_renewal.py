@@ -5,7 +5,9 @@ memory, and the live entries are in the log here, or in that of another member. 
 applied index, in this process, and replaces the damaged one as a compaction's would.
 
 Rules.  The state and the list of live entries are taken together, while nothing is applied.  Entries are read by index,
-verified, and mended or fetched where they are damaged.  `pause` is called between small steps.
+verified, and mended or fetched where they are damaged.  `pause` is called between small steps.  Where nothing was
+applied since the old base, the new one has its index and takes its name.  Both hold the same, so whatever a crash
+leaves is a base of that index.
 """
 
 from array import array
@@ -22,7 +24,7 @@ _STEP_ENTRIES = 256  # read at once
 def renew_base(
     storage: Storage, applier: Applier, records: Callable[[Sequence[int]], list[bytes]], pause: Callable[[], None]
 ) -> SnapshotMeta | None:
-    """Make and adopt a new base at the applied index; None: not now, for nothing was applied since the old one.
+    """Make and adopt a new base at the applied index; None: not now, for the state in memory is older than the base.
 
     `records(indexes)` returns the records of ascending entries, wherever they are.
 
@@ -32,13 +34,13 @@ def renew_base(
     if content is None:
         return None
     document, live = content
-    if document.meta.index <= storage.base_index:
+    if document.meta.index < storage.base_index:
         return None
     steps = storage.write_snapshot(document, len(live), _in_steps(live, records))
     with closing(steps):
         for _ in steps:
             pause()
-    storage.adopt(document.meta, pause)
+    storage.adopt(document.meta, pause, replaces_base=True)
     return document.meta
 
 

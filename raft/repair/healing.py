@@ -18,6 +18,7 @@ from raft.repair.repairer import WAIT_S, Repairer, T
 from raft.repair.scrub import Scrub
 from raft.rpc.calls import FetchedEntries, FetchEntries
 from raft.rpc.peer_client import Addresses
+from raft.storage.file_names import snapshot_name
 from raft.storage.log_store import Storage
 
 logger = logging.getLogger(__name__)
@@ -131,6 +132,7 @@ class Healing:
         """
         meta = self._make_base(pause)
         if meta is not None:
+            self._damage.forget(snapshot_name(meta.index))  # the old base may have had the same name
             self.forget_replaced()
         return meta
 

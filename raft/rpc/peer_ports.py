@@ -26,7 +26,7 @@ from raft.rpc.peer_client import parse_peer_url
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.25  # between two looks for changed URLs
+POLL_S = 1.0  # between two looks for changed URLs: the earlier one is listened at meanwhile
 RESOLVE_S = 5.0  # between two looks for changed addresses of the same URLs: each may ask a name server
 DRAIN_S = 0.5  # for calls under way at an address that is given up
 UNGUARDED = "other machines reach it; pass --cluster-secret-file or --peer-cert, or --insecure-peers"

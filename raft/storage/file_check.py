@@ -25,7 +25,7 @@ from raft.storage.segment import (
     decode_header,
     highest_durable,
     intact_lines,
-    is_void,
+    is_written_anew,
 )
 from raft.storage.snapshot_file import CHUNK_BYTES, Scan
 
@@ -192,4 +192,4 @@ def _with_lost(file: ReadFile, found: CheckedFile, end: int, sealed: Sealed | No
 
 def _has_void(file: ReadFile, end: int) -> bool:
     """Return whether the segment was written anew after damage: then its checksum is another one."""
-    return any(is_void(line[2]) for _, line in intact_lines(file, 0, end))
+    return any(is_written_anew(line[2]) for _, line in intact_lines(file, 0, end))

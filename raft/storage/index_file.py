@@ -13,7 +13,8 @@ made of this very file is ignored, the file is read instead, and its index is ma
 by name, by length, by the checksum of all its bytes (that its successor names, or of a snapshot its end line), and by
 one of the file's beginning and end; each of its own bytes is under a checksum.  It gets its name in one step, but
 nothing is synced for it, and a failure to make one is ignored.  It repeats the file's first line, so that a file which
-is lost is still known.
+is lost is still known.  So none is made of a file whose first line is damaged: an index that is there may be the only
+place that has it.
 
 A start that trusts an index has not looked at the middle of the file.  Damage there is found when an entry is used, for
 each entry is verified as it is read; and by a start after the index was deleted.
@@ -38,7 +39,7 @@ from raft.storage.disk import TEMPORARY_SUFFIX, Disk, ReadFile
 from raft.storage.file_names import SnapshotFile, index_name
 from raft.storage.positions import Sparse
 from raft.storage.salvage import any_line, pieces_of
-from raft.storage.segment import Content, Header
+from raft.storage.segment import Content, Header, intact_lines_in
 from raft.storage.snapshot_file import ENTRIES, Scan, end_crc, scan_file
 
 logger = logging.getLogger(__name__)
@@ -106,8 +107,8 @@ class Indexes:
             return None
         return Content(first_written, first_index, positions, runs, last_time, configurations)
 
-    def keep_segment(self, file: ReadFile, header: Header, end: int, crc: int | None, content: Content) -> None:
-        """Make the index of a segment that is sealed at `end`."""
+    def keep_segment(self, file: ReadFile, header: Header, end: int, crc: int | None, content: Content) -> bool:
+        """Make the index of a segment that is sealed at `end`; return whether it was made."""
         value = {
             "first_written": content.first_written,
             "first_index": content.first_index,
@@ -115,7 +116,7 @@ class Indexes:
             "term_runs": content.term_runs,
             "configurations": [one.record.decode("utf-8", "surrogateescape") for one in content.configurations],
         }
-        self._keep(file, header.name, end, crc, value, [content.positions])
+        return self._keep(file, header.name, end, crc, value, [content.positions])
 
     def renew_segment(self, file: ReadFile, header: Header, end: int, crc: int | None, content: Content) -> None:
         """Make the index of a sealed segment in place of one that is damaged or missing.
@@ -124,8 +125,7 @@ class Indexes:
         """
         name = index_name(header.name)
         is_told = self._maker == OWNER or name in self._disk.list(self._data_dir)
-        self.keep_segment(file, header, end, crc, content)
-        if is_told:
+        if self.keep_segment(file, header, end, crc, content) and is_told:
             self.remade.append(str(self._data_dir / name))
 
     def base(self, name: str, pause: Callable[[], None] | None = None) -> Base:
@@ -251,14 +251,17 @@ class Indexes:
         crc: int | None,
         value: dict[str, object],
         arrays: "Sequence[array[int]]",
-    ) -> None:
+    ) -> bool:
+        first_line = _first_line(file)
+        if not any(intact_lines_in(first_line)):
+            return False
         bound = {
             "format": FORMAT,
             "of": name,
             "bytes": size,
             "crc": crc,
             "ends": _ends(file, size),
-            "first_line": _first_line(file).decode("utf-8", "surrogateescape"),
+            "first_line": first_line.decode("utf-8", "surrogateescape"),
             "items": len(arrays[0]),
         }
         head = seal(json.dumps({**bound, **value}, separators=(",", ":")).encode())
@@ -274,8 +277,10 @@ class Indexes:
                     for piece in _pieces(arrays):
                         out.append(piece)
                 self._disk.rename(temporary, path)
+                return True
             except OSError:
                 self._disk.remove(temporary)
+        return False
 
 
 def log_remade(paths: Iterable[str]) -> None:

@@ -504,14 +504,22 @@ class Storage:
             self._positions.install(file.meta.index, sparse, slot)
             self._files.rebase(file, slot)
 
-    def adopt(self, meta: SnapshotMeta, pause: Callable[[], None] = lambda: None) -> None:
+    def adopt(
+        self, meta: SnapshotMeta, pause: Callable[[], None] = lambda: None, *, replaces_base: bool = False
+    ) -> None:
         """Replace the log up to `meta.index` by the snapshot of that index, which a compaction made.
 
-        Any thread, one at a time, while the appending one goes on.  Does nothing if the base is as new.  `pause` is
-        called between small steps.  Raises InvalidMessage: the file is not whole, and was removed, for no later start
-        would accept it; OSError: it cannot be read.  Nothing is changed then.
+        Any thread, one at a time, while the appending one goes on.  Does nothing if the base is as new; unless the
+        snapshot `replaces_base`, a damaged file of the same name.  `pause` is called between small steps.  Raises
+        InvalidMessage: the file is not whole, and was removed, for no later start would accept it; OSError: it cannot
+        be read.  Nothing is changed then.
         """
-        if meta.index <= self._positions.base_index:
+
+        def is_newer() -> bool:
+            base_index = self._positions.base_index
+            return meta.index > base_index or (replaces_base and meta.index == base_index)
+
+        if not is_newer():
             return
         name = snapshot_name(meta.index)
         try:
@@ -522,7 +530,7 @@ class Storage:
             self.discard_snapshot(meta)
             raise InvalidMessage(f"{name}: {error}") from None
         with self._base_lock:
-            if meta.index > self._positions.base_index:  # no other snapshot was installed meanwhile
+            if is_newer():  # no other snapshot was installed meanwhile
                 slot = self._files.reserve(base.file)
                 self._positions.rebase(meta.index, base.sparse, slot)
                 self._files.rebase(base.file, slot)

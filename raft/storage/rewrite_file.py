@@ -7,8 +7,10 @@ are known where it can have been; such entries go there one behind the other, an
 then follows one that replaced it.  If nobody needs anything else of the gaps, they are filled with void lines; as long
 as another entry is lost in the file, they stay as they are.
 
+A first line that is known only in part is shorter than the one that was there, and is padded.
+
 A result without void lines has all bytes that were there, so the checksum of the whole must come right, or a record was
-not the one that was there.
+not the one that was there.  The bytes that are copied must be those that were found intact.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +23,7 @@ from zlib import crc32
 from raft.errors import InvalidMessage
 from raft.storage.disk import TEMPORARY_SUFFIX, Disk
 from raft.storage.salvage import Lost, open_possible, read_possible
-from raft.storage.segment import LINE_BYTES_MIN, encode_void
+from raft.storage.segment import LINE_BYTES_MIN, encode_void, padded
 
 _WRITE_BYTES = 1 << 20  # in one piece, and synced: a large fsync would hold up those of the log beside it
 
@@ -33,7 +35,7 @@ class Plan:
     patches: dict[int, bytes]  # by offset
     places: dict[int, tuple[int, int]]  # index -> offset and length, of all entries that are placed
     is_whole: bool  # no gap is left
-    has_void: bool  # some of them were filled
+    has_void: bool  # some of them were filled with what was not there
 
 
 def plan(
@@ -70,11 +72,15 @@ def plan(
     is_complete = all(one.index in made.places for one in lost)
     for start, end in spaces:
         # A first line that does not fit stays lost, and so do bytes that were not a line.
-        if is_complete and fills and start and end - start >= LINE_BYTES_MIN:
+        if not (is_complete and fills and start):
+            return made
+        if end - start >= LINE_BYTES_MIN:
             made.patches[start] = encode_void(end - start)
-            made.has_void = True
+        elif start == len(made.patches.get(0, b"")):
+            made.patches[0] = padded(made.patches[0], end)
         else:
             return made
+        made.has_void = True
     made.is_whole = True
     return made
 
@@ -128,12 +134,18 @@ def _take(spaces: list[list[int]], offset: int, length: int) -> bool:
 
 
 def rewrite(
-    disk: Disk, path: Path, size: int, patches: Mapping[int, bytes], expected: tuple[int, int] | None = None
+    disk: Disk,
+    path: Path,
+    size: int,
+    patches: Mapping[int, bytes],
+    old_crc: int,
+    expected: tuple[int, int] | None = None,
 ) -> None:
     """Write a file of `size` bytes anew: those of the old one, where it has them, under these patches.
 
-    `expected`: the checksum of so many bytes of the new file.  Raises InvalidMessage: it is another one; NoRoom,
-    OSError.  Then the old file is as it was.
+    `old_crc`: the checksum of the old one's bytes when they were looked at.  `expected`: so many bytes of the new file,
+    and their checksum.  Raises InvalidMessage: one of them is another; NoRoom, OSError.  Then the old file is as it
+    was.
     """
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
     with suppress(FileNotFoundError):  # left by an earlier try
@@ -141,10 +153,11 @@ def rewrite(
     old, new = open_possible(disk, path), disk.create(temporary)
     try:
         with closing(new):
-            crc, (crc_end, right) = 0, expected or (0, 0)
+            copied_crc, crc, (crc_end, right) = 0, 0, expected or (0, 0)
             for start in range(0, size, _WRITE_BYTES):
                 end = min(start + _WRITE_BYTES, size)
                 data = bytearray(read_possible(old, end - start, start))
+                copied_crc = crc32(data, copied_crc)
                 for offset, patch in patches.items():
                     if offset < end and start < offset + len(patch):
                         some = patch[max(0, start - offset) : end - offset]
@@ -153,6 +166,8 @@ def rewrite(
                 new.append(bytes(data))
                 new.fdatasync()
                 crc = crc32(memoryview(data)[: max(0, crc_end - start)], crc)
+            if copied_crc != old_crc:
+                raise InvalidMessage("the file reads differently than a moment before")
             if crc != right:
                 raise InvalidMessage("a record that is not the one that was there: the whole has another checksum")
             new.fsync()

@@ -29,7 +29,7 @@ from raft.storage.positions import Positions, Sparse, pack, unpack
 from raft.storage.reader import LogReader
 from raft.storage.rewrite_file import plan, rewrite
 from raft.storage.salvage import STEP_BYTES, Lost, Piece, Salvage, any_line, open_possible, read_possible
-from raft.storage.segment import Content, Header, Sealed, encode_header, known_line
+from raft.storage.segment import Content, Header, Sealed, encode_header, is_written_anew, known_line
 from raft.storage.snapshot_file import Scan, end_line, entries_line
 
 _READ_ENTRIES = 256  # at once, so that a large repair is not in memory twice
@@ -111,7 +111,7 @@ class _Survey:
         if piece.line is None:
             self.gaps.append((piece.offset, piece.end))
             return
-        self.has_void = self.has_void or piece.is_void
+        self.has_void = self.has_void or is_written_anew(piece.line[2])
         if expected and expected[-1] == (piece.index, piece.offset):
             expected.pop()
         if self.content is not None and piece.index:
@@ -322,7 +322,7 @@ class SealedFiles:
             return
         is_as_it_was = made.is_whole and not made.has_void and not survey.has_void
         expected = (sealed.end, sealed.crc) if is_as_it_was and sealed.crc is not None else None
-        rewrite(self._disk, self._data_dir / name, sealed.end, made.patches, expected)
+        rewrite(self._disk, self._data_dir / name, sealed.end, made.patches, survey.crc, expected)
         for index, (offset, length) in made.places.items():
             if index in self._holes:
                 position, _ = self._holes[index]
@@ -333,7 +333,7 @@ class SealedFiles:
         base, sparse = self._files.base, self._positions.sparse
         if base is None or base.name != name:
             return
-        survey = _Survey(sparse.indexes, sparse.packed, (), Salvage(any_line), 0)
+        survey = _Survey(sparse.indexes, sparse.packed, (), Salvage(any_line), base.bytes)
         self._read_through(survey, name, base.bytes)
         own: dict[int, bytes] = {}
         said = self._indexes.said(name)
@@ -346,7 +346,7 @@ class SealedFiles:
         if made.patches:
             crc_end = base.bytes - len(end_line(base.bytes, 0))
             expected = (crc_end, said.crc) if made.is_whole and said is not None else None
-            rewrite(self._disk, self._data_dir / name, base.bytes, made.patches, expected)
+            rewrite(self._disk, self._data_dir / name, base.bytes, made.patches, survey.crc, expected)
 
     def _survey_segment(self, slot: int, sealed: Sealed) -> _Survey:
         base_index, last_index = self._positions.base_index, self._positions.last_index

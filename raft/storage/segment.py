@@ -22,7 +22,8 @@ opening tells what the bytes before it can have held.
 
 A header also describes its predecessor as it was when it was sealed (`Sealed`): the checksum of all its bytes up to
 `predecessor_end`, and which entries it contributes, with their terms.  So the identity of each entry is in two files,
-and stays known when one is lost.  A void line is only in a file that was written anew after damage.
+and stays known when one is lost.  A void line is only in a file that was written anew after damage, and so is a header
+with spaces at its end: that of a segment whose own header and index were lost says less than that one did.
 
 What a segment contributes to the log (`Content`): its records are taken in their order, and a record at index i cancels
 every earlier one at i or above, those of earlier segments too.  So from the lowest index in the segment on, all entries
@@ -38,7 +39,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zlib import crc32
 
-from raft.core.entries import RECORD_BYTES_MAX, decode_object, entry_of_verified, seal
+from raft.core.entries import RECORD_BYTES_MAX, decode_object, entry_of_verified, seal, unseal
 from raft.core.raft_messages import Entry, HardState, Kind
 from raft.errors import InvalidMessage, OtherFormat
 from raft.storage.disk import TEMPORARY_SUFFIX, AppendFile, Disk, NoRoom, ReadFile, create_durably
@@ -173,6 +174,16 @@ def encode_void(length: int) -> bytes:
 def is_void(payload: bytes) -> bool:
     """Return whether this is the payload of a void line."""
     return payload.startswith(_VOID)
+
+
+def padded(line: bytes, length: int) -> bytes:
+    """Return a first line that says the same in `length` bytes."""
+    return seal(unseal(line) + b" " * (length - len(line)))
+
+
+def is_written_anew(payload: bytes) -> bool:
+    """Return whether this is the payload of a line that only a file has which was written anew after damage."""
+    return is_void(payload) or payload.endswith(b" ")
 
 
 def known_line(line: Line, offset: int) -> bool:

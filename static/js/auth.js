@@ -128,6 +128,7 @@ export class Auth {
 
   async signOut() {
     await signOut();
+    this.store.drafts.clear();
     await Promise.all([wipe(), this.store.outbox.clear()]);
     location.reload();
   }

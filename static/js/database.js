@@ -8,11 +8,12 @@
 
 import { HOME } from "./links.js";
 
-/** @typedef {"outbox" | "history" | "session"} Table */
+/** @typedef {"outbox" | "history" | "session" | "drafts"} Table */
 
 /** The tables and their keys. */
-const KEYS = { outbox: "ClientId", history: "Room", session: "Key" };
-const VERSION = 1;
+const KEYS = { outbox: "ClientId", history: "Room", session: "Key", drafts: "Room" };
+/** Version 2 has drafts. */
+const VERSION = 2;
 /** Another chat on this host, under another path, has another database. */
 const NAME = `raft-chat${new URL(HOME).pathname.replace(/\/$/, "")}`;
 /** A browser that takes longer to open a database will not. */
@@ -118,7 +119,9 @@ function openDatabase() {
     try {
       const request = indexedDB.open(NAME, VERSION);
       request.onupgradeneeded = () => {
-        for (const [table, keyPath] of Object.entries(KEYS)) request.result.createObjectStore(table, { keyPath });
+        for (const [table, keyPath] of Object.entries(KEYS)) {
+          if (!request.result.objectStoreNames.contains(table)) request.result.createObjectStore(table, { keyPath });
+        }
       };
       request.onsuccess = () => resolve(watchClosing(request.result));
       request.onerror = () => resolve(null);

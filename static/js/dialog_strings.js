@@ -192,3 +192,46 @@ export const ROOM_SETTINGS = {
   owner: "owner",
   you: "you",
 };
+
+export const COMPLETION = {
+  heading: "Suggestions",
+  everybody: "Everybody in the room",
+  /** @param {number} count */
+  count: (count) => (count === 1 ? "1 suggestion" : `${count} suggestions`),
+};
+
+export const COMMANDS = {
+  heading: "Commands",
+  /** @type {[name: string, argument: string, what: string][]} */
+  list: [
+    ["me", "text", "Say what you do"],
+    ["topic", "text", "Set the topic of this room"],
+    ["join", "room", "Go to a room, and become a member"],
+    ["leave", "", "Leave this room"],
+    ["invite", "person", "Add a person to this room"],
+    ["shrug", "text", "Add a shrug to your text"],
+    ["help", "", "Show these commands"],
+  ],
+  twoSlashes: "To send a text that begins with a slash, begin it with two.",
+  /** @param {string} name */
+  unknown: (name) =>
+    `There is no command /${name}. There are /me, /topic, /join, /leave, /invite, /shrug and /help. To send the text as it is, begin it with two slashes.`,
+  /** @param {string} name */
+  needsText: (name) =>
+    ({
+      me: "Write what you do after the command, such as /me waves.",
+      topic: "Write the topic after the command, such as /topic Plans for May.",
+      join: "Write the room after the command, such as /join general.",
+      invite: "Write the person's name after the command, such as /invite ann.",
+    })[name] ?? "",
+  /** @param {string} room */
+  noRoom: (room) => `There is no room called ${room}. Create it with "New room".`,
+  noMembers: "Without sign-in rooms have no members, so there is nothing to leave.",
+  /** @param {string} link */
+  openToAll: (link) => `Without sign-in everybody can read this room. Send them its address: ${link}`,
+  topicSet: "Topic set.",
+  /** @param {string} room */
+  left: (room) => `You left ${room}.`,
+  /** @param {string} name */
+  invited: (name) => `${name} is a member now.`,
+};

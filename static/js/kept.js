@@ -1,6 +1,6 @@
 // @ts-check
 // What the browser keeps of the user, so that the page opens while its node does not answer: who they are, the nodes,
-// the rooms, the last messages of the rooms that they read, and a ticket to sign in at another node.
+// the rooms, the last messages of the rooms that they read, drafts, and a ticket to sign in at another node.
 //
 // The rules it keeps:
 // - Signing out, or a session that was ended, removes all of it.  A room that is lost takes its messages along.
@@ -13,6 +13,13 @@ import { listKeys, removeItem } from "./local_storage.js";
 /** @typedef {import("./types.js").Account} Account */
 /** @typedef {import("./types.js").Post} Post */
 /** @typedef {import("./types.js").RoomDetails} RoomDetails */
+/**
+ * @typedef {object} DraftRow
+ * @property {string} Room
+ * @property {string} Text
+ * @property {Post | null} ReplyTo
+ * @property {number} At  milliseconds since 1970
+ */
 /** @typedef {{Room: string, Posts: Post[], KeptAt: number}} History  KeptAt: milliseconds since 1970 */
 
 const POSTS_MAX = 50;
@@ -100,6 +107,24 @@ export async function keepHistory(room, posts) {
   await writeRow("history", { Room: room, Posts: posts.slice(-POSTS_MAX), KeptAt: Date.now() });
 }
 
+/**
+ * Read the drafts, and remove the oldest ones beyond a number.
+ * @param {number} max
+ * @returns {Promise<DraftRow[]>}
+ */
+export async function readDrafts(max) {
+  await checked;
+  const rows = /** @type {DraftRow[]} */ ((await readRows("drafts")) ?? []).sort((a, b) => b.At - a.At);
+  for (const { Room } of rows.slice(max)) void removeRow("drafts", Room);
+  return rows.slice(0, max);
+}
+
+/** @param {DraftRow} draft */
+export async function keepDraft(draft) {
+  await checked;
+  await writeRow("drafts", draft);
+}
+
 /** @param {string} room  the user lost it, or it was deleted */
 export function forgetRoom(room) {
   void removeRow("history", room);
@@ -130,6 +155,6 @@ export async function takeTicket() {
 
 /** Remove everything that the browser keeps of the user, except unsent messages. */
 export async function wipe() {
-  await Promise.all([removeRows("session"), removeRows("history")]);
+  await Promise.all([removeRows("session"), removeRows("history"), removeRows("drafts")]);
   for (const key of listKeys("")) if (!STAY.test(key)) removeItem(key);
 }

@@ -104,7 +104,9 @@ async function openAccount() {
 /** Open the dialog that finds rooms, people and commands. */
 async function openGoTo() {
   const dialog = await import("./views/rooms/go_to.js");
-  await dialog.openGoTo(store, session, { newRoom, browse, preferences, shortcuts });
+  await dialog.openGoTo(store, session, {
+    newRoom, browse, preferences, shortcuts, begin: (text) => composer.begin(text),
+  });
 }
 
 /** Paint once a frame, however many changes there are. */

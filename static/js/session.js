@@ -70,6 +70,7 @@ export class Session {
   /** @param {boolean} isHomeGone  the page's own node does not answer: begin with another, and with what was kept */
   async start(isHomeGone) {
     void this.loadOutbox();
+    void this.store.drafts.load();
     if (isHomeGone) {
       const rooms = await readRooms();
       if (this.rooms.loaded !== "yes") this.followRename(() => this.rooms.setAll(rooms));

@@ -81,6 +81,7 @@ export const COMPOSER = {
   /** @param {number} over */
   tooLong: (over) => `${over.toLocaleString()} characters too long. Shorten it, or send it in parts.`,
   noFiles: "Files cannot be sent yet. Your text is still here.",
+  noCommands: "Commands cannot be loaded now. Your text is still here: try again.",
 };
 
 export const ROOMS = {

@@ -175,3 +175,19 @@ def kept_rows(page: Page) -> dict[str, int]:
     """
     counts: dict[str, int] = page.evaluate(asked)
     return counts
+
+
+def kept_drafts(page: Page) -> list[str]:
+    """Return the texts of drafts that survive a kill of the browser; one that was sent is empty."""
+    asked = """
+        new Promise((resolve) => {
+          indexedDB.open("raft-chat").onsuccess = ({ target: { result: database } }) => {
+            database.transaction("drafts").objectStore("drafts").getAll().onsuccess = (event) => {
+              database.close();
+              resolve(event.target.result.map((row) => row.Text));
+            };
+          };
+        })
+    """
+    texts: list[str] = page.evaluate(asked)
+    return texts

@@ -7,13 +7,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Playwright, expect
 
 from tests.page.conftest import CHROMIUM_FLAGS, OUTAGE, chromium_path
 from tests.page.reader import (
     Reader,
     Wire,
     expect_messages,
+    kept_drafts,
     kept_messages,
     new_context,
     prepare,
@@ -24,6 +25,7 @@ from tests.page.reader import (
     wait_page_kept,
 )
 from tests.support.cluster import Cluster
+from tests.support.waiting import wait_until
 
 HOUR_MS = 60 * 60 * 1000
 # Runs in the page before its own code: a browser without IndexedDB, and one that also refuses localStorage.
@@ -53,31 +55,34 @@ def kill_browser(profile: Path) -> None:
             continue
 
 
-def test_five_messages_survive_a_reload_and_a_crash_of_the_browser_and_are_sent_once_in_order(
-    cluster: Cluster, tmp_path: Path
+def test_five_messages_and_a_draft_survive_a_reload_and_a_crash_of_the_browser_and_are_sent_once_in_order(
+    playwright: Playwright, cluster: Cluster, tmp_path: Path
 ) -> None:
     texts = [f"message {number}" for number in range(5)]
     profile = tmp_path / "profile"
     url = f"{cluster.nodes[1].url}/#/rooms/general"
-    with sync_playwright() as playwright:
-        with started(playwright, profile) as page:
-            page.goto(url)
-            wait_connected(page)
-            wait_page_kept(page)
-            cluster.kill(1)
-            wait_disconnected(page)
-            for text in texts:
-                say(page, text)
-            expect(page.locator(".post-pending")).to_have_count(5)
-            page.reload()
-            expect(page.locator(".post-pending .post-text")).to_have_text(texts)
-            assert kept_messages(page) == texts
-            kill_browser(profile)
-        cluster.restart(1)
-        with started(playwright, profile) as page:
-            page.goto(url)
-            expect_messages(page, *texts)
-            assert kept_messages(page) == []
+    with started(playwright, profile) as page:
+        page.goto(url)
+        wait_connected(page)
+        wait_page_kept(page)
+        cluster.kill(1)
+        wait_disconnected(page)
+        for text in texts:
+            say(page, text)
+        expect(page.locator(".post-pending")).to_have_count(5)
+        page.fill("#message", "a draft")
+        page.reload()
+        expect(page.locator(".post-pending .post-text")).to_have_text(texts)
+        assert kept_messages(page) == texts
+        expect(page.locator("#message")).to_have_value("a draft")
+        wait_until(lambda: kept_drafts(page) == ["a draft"], 10, "the draft is on the disk")
+        kill_browser(profile)
+    cluster.restart(1)
+    with started(playwright, profile) as page:
+        page.goto(url)
+        expect_messages(page, *texts)
+        assert kept_messages(page) == []
+        expect(page.locator("#message")).to_have_value("a draft")
     assert stored(cluster, "general") == [("ann", text) for text in texts]
 
 

@@ -86,7 +86,7 @@ def test_signing_out_and_a_revoked_session_leave_nothing_in_the_browser(
     page.click("#me")
     page.click("#account-sign-out")
     expect(page.locator("#sign-in")).to_be_visible()
-    assert kept_rows(page) == {"history": 0, "outbox": 0, "session": 0}
+    assert kept_rows(page) == {"drafts": 0, "history": 0, "outbox": 0, "session": 0}
     sign_in(page, "bob")
     wait_rows(page, "history", 1)
     assert people.request("ann", 1, "PATCH", "/users/bob", {"Active": False}).status == 200

@@ -1,6 +1,7 @@
 """Disks that rot under running nodes.
 
 python -m tests.faults.rot --minutes 5 --seed 7
+python -m tests.faults.rot --minutes 5 --all-nodes
 python -m tests.faults.rot --all-copies
 """
 
@@ -23,6 +24,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.rot", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    parser.add_argument("--all-nodes", action="store_true", help="damage different records on all nodes at once")
     parser.add_argument("--all-copies", action="store_true", help="damage one record on every node, and no more")
     options = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="raft-chat-rot-"))
@@ -32,7 +34,7 @@ def main() -> int:
         say(str(outcome))
         return 0 if outcome.is_right else 1
     say(f"seed {options.seed}, data and logs in {directory}")
-    report = scene.run(directory, 60 * options.minutes, options.seed, say)
+    report = scene.run(directory, 60 * options.minutes, options.seed, say, all_at_once=options.all_nodes)
     say(str(report))
     if not report.wrong:
         shutil.rmtree(directory)

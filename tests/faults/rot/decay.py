@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raft.core.entries import is_entry_at
-from raft.storage.file_names import checkpoint_index, counted_from, sequence_of, snapshot_index
+from raft.storage.file_names import (
+    checkpoint_index,
+    counted_from,
+    index_name,
+    indexed_by,
+    sequence_of,
+    snapshot_index,
+)
 from raft.storage.segment import intact_lines_in
 
 PAGE_BYTES = 4096
@@ -40,22 +47,31 @@ class Hit:
 
 def targets(data_dir: Path, kind: str) -> list[Path]:
     """The files that may be damaged so: all that are a part of the log, but the newest segment."""
-    if kind == "index":
-        return sorted(data_dir.glob("*.idx"))
-    segments = sorted((path.name for path in data_dir.glob("log-*.jsonl")), key=sequence_of)
-    snapshots = sorted((path.name for path in data_dir.glob("snapshot-*.jsonl")), key=snapshot_index)
+    present = {path.name for path in data_dir.iterdir()}
+    names = present | set(filter(None, map(indexed_by, present)))  # a lost file counts, and its index is there
+    segments = sorted(filter(sequence_of, names), key=sequence_of)
+    snapshots = sorted(filter(snapshot_index, names), key=snapshot_index)
     base_index = snapshot_index(snapshots[-1]) if snapshots else 0
     with suppress(LookupError):  # the one before it was lost a moment ago
         segments = segments[counted_from(segments, base_index) :]
-    checkpoints = sorted((path.name for path in data_dir.glob("checkpoint-*.jsonl")), key=checkpoint_index)
+    checkpoints = sorted(filter(checkpoint_index, names), key=checkpoint_index)
     newest = [name for name in checkpoints[-1:] if checkpoint_index(name) > base_index]
-    return [data_dir / name for name in (*segments[:-1], *snapshots[-1:], *newest)]  # the newest one is being written
+    counting = [*segments[:-1], *snapshots[-1:], *newest]  # the newest segment is being written
+    if kind == "index":
+        counting = [index_name(name) for name in counting]
+    return [data_dir / name for name in counting if name in present]
 
 
 def damage(
-    node: int, data_dir: Path, kind: str, rng: random.Random, log_bytes: int, before: Callable[[Path], None]
+    node: int,
+    data_dir: Path,
+    kind: str,
+    rng: random.Random,
+    log_bytes: int,
+    before: Callable[[Path], None],
+    may: Callable[[Hit], bool] = lambda hit: True,
 ) -> Hit | None:
-    """Damage a file, after `before(path)`; None: there is none, or it was gone before."""
+    """Damage a file, after `before(path)`; None: there is none, it was gone before, or this act `may` not be done."""
     paths = targets(data_dir, kind)
     if not paths:
         return None
@@ -64,10 +80,17 @@ def damage(
         before(path)
         content = path.read_bytes()
         offset = rng.randrange(len(content)) if content else 0
+        start, end = {
+            "bit": (offset, offset + 1),
+            "page": (offset, offset + PAGE_BYTES),
+            "gone": (0, len(content)),
+        }.get(kind, (offset, len(content)))
+        hit = Hit(node, path, kind, start, indexes_in(content, start, end), last_index(content), log_bytes)
+        if not may(hit):
+            return None
         if kind == "gone":
             path.unlink()
-            return Hit(node, path, kind, 0, indexes_in(content, 0, len(content)), last_index(content), log_bytes)
-        end = {"bit": offset + 1, "page": offset + PAGE_BYTES}.get(kind, len(content))
+            return hit
         with path.open("r+b") as file:
             if kind == "short":
                 file.truncate(offset)
@@ -78,7 +101,7 @@ def damage(
                 file.write(bytes(end - offset) if kind == "page" else flipped)
     except OSError:  # a compaction removed it in between
         return None
-    return Hit(node, path, kind, offset, indexes_in(content, offset, end), last_index(content), log_bytes)
+    return hit
 
 
 def indexes_in(content: bytes, start: int, end: int) -> tuple[int, ...]:

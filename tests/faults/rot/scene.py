@@ -8,8 +8,8 @@ has the record; nothing acknowledged is lost; every node runs; each snapshot tha
 records are in all of them; in the end no file of a node is damaged, and each act of damage is accounted for
 (accounts.py).
 
-Only one node rots at a time, and what it lost is mended before the next one does: a record that no node has is another
-test's.
+Only one node rots at a time, and what it lost is mended before the next one does.  Or all of them rot at once, each
+where the others hold what it loses: a record that no node has is another test's.
 """
 
 import json
@@ -76,8 +76,12 @@ class Report:
 class Rot:
     """One run."""
 
-    def __init__(self, cluster: Cluster, seed: int, say: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(
+        self, cluster: Cluster, seed: int, say: Callable[[str], None] = lambda line: None, *, all_at_once: bool = False
+    ) -> None:
         self._cluster = cluster
+        self._all_at_once = all_at_once
+        self._lost: dict[int, set[int]] = {1: set(), 2: set(), 3: set()}  # by node: entries not known to be mended
         self._rng = random.Random(seed)
         self._say = say
         self._ending = threading.Event()
@@ -128,23 +132,35 @@ class Rot:
         node = self._rng.choice([1, 2, 3])
         while monotonic() < until_s:
             self._check_all_run()
+            if self._all_at_once:
+                node = self._rng.choice([1, 2, 3])
             rotting = self._cluster.nodes[node]
             for id in (1, 2, 3):
                 self._snapshots.look_at(id, self._cluster.nodes[id].data_dir)
             hit = damage(
                 node, rotting.data_dir, self._rng.choice(KINDS), self._rng, rotting.log_file.stat().st_size,
                 lambda path, id=node: self._snapshots.look(id, path),  # type: ignore[misc]
+                self._others_have,
             )  # fmt: skip
             if hit is not None:
                 self.report.hits.append(hit)
+                self._lost[node].update(hit.indexes)
                 acts += 1
             if acts and acts % NODE_ACTS == 0:
-                with self._steady:
-                    self._wait_mended(node)
+                self._wait_all_mended(node)
                 node, acts = self._rng.choice([id for id in (1, 2, 3) if id != node]), 0
             self._ending.wait(ACT_S)
+        self._wait_all_mended(node)
+
+    def _others_have(self, hit: Hit) -> bool:
+        """Return whether none of the entries that it hits may be lost on another node."""
+        return all(lost.isdisjoint(hit.indexes) for id, lost in self._lost.items() if id != hit.node)
+
+    def _wait_all_mended(self, node: int) -> None:
         with self._steady:
-            self._wait_mended(node)
+            for id in (1, 2, 3) if self._all_at_once else (node,):
+                self._wait_mended(id)
+                self._lost[id].clear()
 
     def _wait_mended(self, id: int) -> None:
         node = self._cluster.nodes[id]
@@ -304,11 +320,18 @@ def words_of(user: str, client_id: str) -> str:
     return f"{user} says {client_id.rpartition('-')[2]}"
 
 
-def run(directory: Path, seconds: float, seed: int, say: Callable[[str], None] = lambda line: None) -> Report:
+def run(
+    directory: Path,
+    seconds: float,
+    seed: int,
+    say: Callable[[str], None] = lambda line: None,
+    *,
+    all_at_once: bool = False,
+) -> Report:
     """A whole run in a new cluster."""
     with Cluster(directory, command=PROGRAM, flags=FLAGS) as cluster:
         cluster.start_ready()
-        report = Rot(cluster, seed, say).run(seconds)
+        report = Rot(cluster, seed, say, all_at_once=all_at_once).run(seconds)
         for finding in report.wrong:
             say(f"WRONG: {finding}")
         return report

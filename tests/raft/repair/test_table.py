@@ -345,6 +345,12 @@ def test_a_snapshot_whose_state_is_damaged_is_made_anew_from_the_state_in_memory
     settled(host)
     wait_until(lambda: host.member._storage.base_index >= after[-1], DEADLINE_S, "there is another base")
     wait_until(lambda: "made from the state in memory" in caplog.text, DEADLINE_S, "the log says so")
+    base_index = host.member._storage.base_index
+    path = host.path / f"snapshot-{base_index:015d}.jsonl"  # of the state as it is now: nothing is applied since
+    damage(scene, host, path, path.read_bytes().index(b"\n", 0) + 1)
+    scrub(scene, host, indexes)
+    settled(host)
+    assert host.member._storage.base_index == base_index == host.member.last_applied
     read(scene, host, indexes)
 
 

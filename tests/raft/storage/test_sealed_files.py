@@ -313,6 +313,64 @@ def test_a_file_is_written_anew_beside_the_old_one_and_any_kill_leaves_one_of_th
     assert outcomes == {data, damaged}
 
 
+def test_a_file_that_reads_otherwise_while_it_is_copied_than_when_it_was_looked_at_is_not_replaced() -> None:
+    disk = BadMemory()
+    storage = written_log(disk, DIRECTORY)
+    name = segment_name(2, 21)
+    data = disk.content()[name]
+    disk.harm(name, "zeros", data.index(b"never"), 1)  # nobody needs it
+    assert damages(storage.verify())
+    assert b'{"void":' in disk.content()[name]
+    disk.harm(name, "bit", data.index(LOG[28].record) + 20, 1)
+    before = disk.content()
+
+    def go_bad(operation: str, file: str) -> None:
+        if operation == "create":
+            disk.bad.add((name, data.index(LOG[32].record)))
+
+    disk.hook = go_bad
+    assert storage.mend(records([29])) == set()
+    assert disk.content() == before
+    disk.hook = lambda operation, file: None
+    disk.bad.clear()
+    assert storage.mend(records([29])) == {29}
+    assert whole(storage)
+
+
+def test_an_index_does_not_forget_the_first_line_that_its_file_has_lost() -> None:
+    disk = PowerDisk()
+    storage = written_log(disk, DIRECTORY)
+    name = segment_name(3, 36)
+    data = disk.content()[name]
+    disk.write(DIRECTORY / name, harmed(data, "zeros", 30, 40))
+    for _ in range(2):
+        storage = Storage.open(disk, DIRECTORY)
+    assert damages(storage.verify())
+    assert disk.content()[name] == data
+
+
+def test_a_first_line_that_is_in_no_other_place_is_written_anew_in_as_many_bytes() -> None:
+    disk = PowerDisk()
+    storage = written_log(disk, DIRECTORY)
+    name = segment_name(3, 36)
+    data = disk.content()[name]
+    disk.remove(DIRECTORY / index_name(name))
+    disk.write(DIRECTORY / name, harmed(data, "zeros", 30, 40))
+    storage = Storage.open(disk, DIRECTORY)
+    assert [str(damage) for damage in damages(storage.verify())]
+    found = disk.content()[name]
+    end = data.index(b"\n")
+    assert (found[end:], found[end - 1 : end]) == (data[end:], b" ")
+    for _ in range(2):
+        storage = Storage.open(disk, DIRECTORY)
+        storage.keep_indexes()
+        assert (storage.recovered.reports, damages(storage.verify())) == ((), [])
+        assert whole(storage)
+    disk.write(DIRECTORY / name, harmed(found, "zeros", found.index(LOG[39].record) + 20, 4))
+    assert storage.mend(records([40])) == {40}
+    assert disk.content()[name] == found
+
+
 # Checking
 
 

@@ -7,6 +7,7 @@ import { addNode, changeNode, fetchCluster } from "../../server/cluster_api.js";
 import { CLUSTER } from "../../dialog_strings.js";
 import { confirmDialog, Dialog, makeTextField } from "../dialog.js";
 import { make, makeButton, setText } from "../dom.js";
+import { addStyles } from "../styles.js";
 import { RateChart } from "./rate_chart.js";
 
 /** @typedef {import("../../server/cluster_api.js").Cluster} Cluster */
@@ -23,7 +24,7 @@ export class ClusterView {
   /** @param {boolean} mayChange  the user is an admin, or there is no sign-in */
   constructor(mayChange) {
     this.mayChange = mayChange;
-    loadStyles();
+    addStyles(STYLES);
     this.summary = make("p", "cluster-summary");
     this.summary.setAttribute("role", "status");
     this.rows = make("tbody", "");
@@ -165,13 +166,4 @@ export class ClusterView {
       },
     });
   }
-}
-
-/** Load the style sheet of this view, once. */
-function loadStyles() {
-  if (document.querySelector(`link[href="${STYLES}"]`) !== null) return;
-  const link = make("link", "");
-  link.rel = "stylesheet";
-  link.href = STYLES;
-  document.head.append(link);
 }

@@ -3,6 +3,7 @@
 // that is sent offline waits in the outbox.  An archived room has no field.
 //
 // What is typed is kept (store/drafts.js) until it is sent or, when it edits a message, until the server has it.
+// Completion and commands are loaded when they are first wanted.
 
 import { COMPOSER, MESSAGES } from "../../strings.js";
 import { countCodePoints, MESSAGE_MAX, normalizeMessage } from "../../validation.js";
@@ -19,6 +20,8 @@ import { firstWords } from "./text.js";
 const HEIGHT_MAX_PX = 200;
 /** From this length on the count of characters is shown. */
 const COUNT_FROM = MESSAGE_MAX - 500;
+/** A text with one of these signs may have something to complete. */
+const COMPLETED = /[@#:]|^\//;
 
 export class ComposerView {
   /**
@@ -43,15 +46,17 @@ export class ComposerView {
     /** @type {Room | null} */
     this.room = null;
     this.isSaving = false;
+    /** @type {import("./completion.js").Completion | null} */
+    this.completion = null;
     this.isTouch = !matchMedia("(pointer: fine)").matches;
     if (this.isTouch) this.input.enterKeyHint = "enter";
     this.form.addEventListener("submit", (event) => this.onSubmit(event));
     this.input.addEventListener("keydown", (event) => this.onKey(event));
     this.input.addEventListener("input", () => this.onTyping());
-    for (const type of /** @type {const} */ (["paste", "drop"])) {
-      this.form.addEventListener(type, (event) => this.onFiles(event));
-    }
-    this.form.addEventListener("dragover", (event) => hasFiles(event.dataTransfer) && event.preventDefault());
+    this.form.addEventListener("paste", (event) => this.onFiles(event));
+    // Anywhere on the page: a browser would leave it, and open the file.
+    document.addEventListener("drop", (event) => this.onFiles(event));
+    document.addEventListener("dragover", (event) => hasFiles(event.dataTransfer) && event.preventDefault());
     find("skip-link", HTMLAnchorElement).addEventListener("click", (event) => this.onSkip(event));
   }
 
@@ -80,7 +85,7 @@ export class ComposerView {
   /** Show what the text answers or edits.  The text itself comes from the draft whenever that changes. */
   renderAbout() {
     const { draft } = this;
-    const key = JSON.stringify([this.shown, draft?.editing?.Id, draft?.replyTo?.Id]);
+    const key = JSON.stringify([this.shown, this.store.drafts.loads, draft?.editing?.Id, draft?.replyTo?.Id]);
     if (draft === null || key === this.aboutKey) return;
     this.aboutKey = key;
     this.input.value = draft.text;
@@ -119,10 +124,22 @@ export class ComposerView {
     this.input.setSelectionRange(this.input.value.length, this.input.value.length);
   }
 
+  /**
+   * Begin a text, unless one is begun.
+   * @param {string} text
+   */
+  begin(text) {
+    this.focus();
+    if (this.input.value !== "") return;
+    this.input.value = text;
+    this.onTyping();
+  }
+
   /** @param {KeyboardEvent} event */
   onKey(event) {
     // While an input method is open, Enter accepts its word.  Safari shows that by the key code 229 only.
     if (event.isComposing || event.keyCode === 229) return;
+    if (this.completion?.onKey(event)) return;
     const { draft } = this;
     if (event.key === "Escape" && draft !== null && (draft.editing !== null || draft.replyTo !== null)) {
       event.stopPropagation();
@@ -174,7 +191,15 @@ export class ComposerView {
   onTyping() {
     this.showError("");
     this.onInput();
+    void this.complete();
     if (this.input.value.trim() !== "" && this.draft?.editing === null) this.session.onTyping();
+  }
+
+  async complete() {
+    if (this.completion === null && !COMPLETED.test(this.input.value)) return;
+    const loaded = this.completion === null ? await import("./completion.js").catch(() => null) : null; // the node may be gone
+    if (loaded !== null) this.completion ??= new loaded.Completion(this.input, this.store);
+    this.completion?.update();
   }
 
   onInput() {
@@ -193,7 +218,7 @@ export class ComposerView {
    * @param {string} text
    */
   returnText(text) {
-    this.input.value = [text, this.input.value].filter(Boolean).join("\n");
+    this.input.value = [escapeSlash(text), this.input.value].filter(Boolean).join("\n");
     this.onInput();
   }
 
@@ -217,9 +242,32 @@ export class ComposerView {
     const message = normalizeMessage(this.input.value);
     const { draft } = this;
     if (draft === null || message === "" || countCodePoints(message) > MESSAGE_MAX) return this.input.focus();
+    const isCommand = draft.editing === null && message.startsWith("/");
+    if (isCommand && !message.startsWith("//")) return void this.runCommand(draft, message);
     if (this.store.user === "") return this.userName.ask(() => this.form.requestSubmit());
     if (draft.editing !== null) return void this.saveEdit(draft, message);
-    this.send(draft, message);
+    this.send(draft, isCommand ? message.slice(1) : message);
+  }
+
+  /**
+   * @param {Draft} draft
+   * @param {string} typed
+   */
+  async runCommand(draft, typed) {
+    const { room } = this;
+    if (room === null || this.isSaving) return;
+    this.isSaving = true;
+    const commands = await import("./commands.js").catch(() => null);
+    const outcome = (await commands?.runCommand(typed, room, this.session)) ?? { error: COMPOSER.noCommands };
+    this.isSaving = false;
+    const { error = "", message = "", notice = "" } = outcome;
+    this.showError(error);
+    if (error !== "" || normalizeMessage(draft.text) !== typed || (message !== "" && room !== this.room)) return;
+    if (message !== "" && this.store.user === "") return this.userName.ask(() => this.form.requestSubmit());
+    if (message !== "") return this.send(draft, message);
+    this.store.drafts.setText(room.name, "");
+    if (room === this.room) this.clear();
+    if (notice !== "") this.session.events.onNotice(notice);
   }
 
   /**
@@ -254,6 +302,14 @@ export class ComposerView {
     if (draft.editing === editing) this.store.drafts.edit(room.name, null);
     this.input.focus();
   }
+}
+
+/**
+ * @param {string} text  that was sent
+ * @returns {string} the text as it is typed: one that begins with a slash would be a command
+ */
+function escapeSlash(text) {
+  return text.startsWith("/") ? `/${text}` : text;
 }
 
 /**

@@ -3,7 +3,7 @@
 //
 // The field is a combobox with a list (WAI-ARIA APG): the focus stays in it, and the arrows choose.
 
-import { GO_TO, KEYS } from "../../dialog_strings.js";
+import { COMMANDS, GO_TO, KEYS } from "../../dialog_strings.js";
 import { goToRoom } from "../../links.js";
 import { ApiError } from "../../server/http.js";
 import { fetchUsers } from "../../server/rooms_api.js";
@@ -23,6 +23,7 @@ import { writeTo } from "./browse.js";
  * @property {() => void} browse
  * @property {() => void} preferences
  * @property {() => void} shortcuts
+ * @property {(text: string) => void} begin  put this into the message field
  */
 
 const SHOWN_MAX = 12;
@@ -136,12 +137,16 @@ export async function openGoTo(store, session, opens) {
  * @param {Opens} opens
  * @returns {[title: string, run: () => void][]}
  */
-function commandsOf(store, session, { newRoom, browse, preferences, shortcuts }) {
+function commandsOf(store, session, { newRoom, browse, preferences, shortcuts, begin }) {
+  const { current } = store.rooms;
+  const isEmpty = current !== null && store.drafts.get(current).text === "";
   return [
     [ROOMS.newRoom, newRoom],
     ...(store.account?.Auth === "login" ? [/** @type {[string, () => void]} */ ([ROOMS.browse, browse])] : []),
     [GO_TO.markAllRead, () => session.readMarks.markAllRead()],
     [ROOMS.preferences, preferences],
     [KEYS.heading, shortcuts],
+    ...(isEmpty ? COMMANDS.list : []).map(([name, , what]) =>
+      /** @type {[string, () => void]} */ ([`/${name}: ${what}`, () => begin(`/${name} `)])),
   ];
 }
