@@ -462,6 +462,7 @@ class HttpConnection(RequestReader):
 
     def finish(self) -> None:
         """Close, after the send queue has let go of the socket.  A detached socket stays open."""
+        own = self._template.get("raft_chat.connection")
         self._template.clear()  # breaks the cycles through the bound methods
         self._known_environ.clear()
         if not self.detached:
@@ -474,6 +475,8 @@ class HttpConnection(RequestReader):
             self.socket.close()
         self.http_server.ended(self)
         self._body_is_used()
+        if own and (on_end := own.get("on_end")) is not None:
+            on_end()
 
     # For the application
 

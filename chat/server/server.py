@@ -12,7 +12,8 @@ Beside what PEP 3333 names, `environ` offers
     raft_chat.defer()       a DeferredResponse to return in place of an iterable; any thread then calls its send(status,
                             headers, body) once
     raft_chat.off_cpu()     a context manager for an application that waits: its CPU slot is for others meanwhile
-    raft_chat.connection    a dict of the connection's own, for the application
+    raft_chat.connection    a dict of the connection's own, for the application; a function that it puts there as
+                            "on_end" is called once the connection has ended, by any thread, and must not block
     raft_chat.set_limits()  the bounds of this connection from here on, say once its client is known
     raft_chat.detach()      the socket, the caller's own from here on; the application then returns []
     raft_chat.from_this_machine   True for a connection of this machine's own, which is not a proxy's

@@ -14,6 +14,7 @@ from random import Random
 
 from raft.backup.spool import Backups, Runner, SpoolFile
 from raft.cluster.admin import Administration
+from raft.cluster.leader_watch import LeaderWatch
 from raft.cluster.member_metrics import MetricsCollector
 from raft.cluster.member_reports import MemberReports, Report
 from raft.cluster.readiness import Check, Readiness
@@ -208,6 +209,11 @@ class RunningMember:
             heartbeat_ms=settings.heartbeat_ms, on_tick=self._ticked, on_broken=self._broken,
             reserve=reserve, frees=frees,
         )  # fmt: skip
+        self._leader_watch = LeaderWatch(
+            node_lock, self._addresses, self._driver.tick,
+            heartbeat_ms=settings.heartbeat_ms, election_timeout_ms=timeout_ms,
+        )  # fmt: skip
+        self.connection_ended = self._leader_watch.connection_ended  # for the endpoint
         self._timeout_s = timeout_ms / 1000
         self._forwarder = Forwarder(
             self.id, node_lock, proposals, self._applier, self._driver.group_commit, self._new_leader, frees
@@ -310,6 +316,7 @@ class RunningMember:
             ("raft-apply", self._applier.run),
             ("raft-forward", self._forwarder.run_proposals),
             ("raft-read", self._forwarder.run_reads),
+            ("raft-leader", partial(self._leader_watch.run, self._stopping)),
             ("raft-removal", partial(self._removal_check.run, self._stopping)),
             ("raft-gossip", partial(self._notices.run, self._stopping)),
             ("raft-digest", partial(self._watch.run, self._stopping)),
@@ -371,7 +378,7 @@ class RunningMember:
         self._peers.close()
         self._notices.close()
         self._copies.close()
-        for part in (self._forwarder, self._driver.group_commit, self._applier):
+        for part in (self._leader_watch, self._forwarder, self._driver.group_commit, self._applier):
             part.stop()
         deadline_s = time.monotonic() + timeout_s
         for thread in self._threads:

@@ -1,8 +1,8 @@
 """Node: the protocol, pure.  No clock, no thread, no I/O, no logging; time and randomness come in as arguments.
 
 The driver calls an input (`tick`, `step`, `propose`, `read_index`, `change_membership`, `transfer_leadership`,
-`persisted`, `unreachable`, `sending`, `identified`, `compacted`, `set_room`), then `ready()` once, and does what the
-Ready says:
+`persisted`, `unreachable`, `leader_gone`, `sending`, `identified`, `compacted`, `set_room`), then `ready()` once, and
+does what the Ready says:
 
 1. Write `hard_state` and `entries` in the order of the Readys, sync, then call `persisted(sequence)`.  If there is a
    received `snapshot`, first replace the whole log by it.
@@ -29,6 +29,8 @@ Rules kept here, by name of their source:
 - A member whose state differs from the others' (`bar`) does not campaign, and hands leadership over.  Its log is sound,
   so it votes, and what it acknowledges counts.  Only if no leader is heard for BARRED_TIMEOUTS it campaigns, since
   the others may lack entries that it holds; it hands over as soon as they have them.
+- A follower whose driver knows that the leader's process has ended (`leader_gone`) does not wait for that leader any
+  more, and soon asks for pre-votes.  No member believes that of a candidate: one that hears the leader refuses.
 - A follower may ask for a snapshot though its log goes on without one (`want_snapshot`): it needs the state in it.
   The snapshot takes the place of a prefix of its log then, and removes nothing that it has acknowledged (Raft §7).
 """
@@ -184,6 +186,8 @@ class Node:
         self._barred_ms: float | None = None  # since when this member is barred, or leads so
         self._wants_above = 0  # a snapshot above this index is wanted, although the log may hold its last entry
         self._leader_contact_ms = float("-inf")
+        self._gone_leader = 0  # the leader whose process ended last, as far as is known here,
+        self._hurries_until_ms = 0.0  # and until when pre-votes are asked for again after a short wait
         self._election_deadline_ms = 0.0
         self._listens_until_ms = LISTEN_MS if generation else 0.0
         self._reset_election_deadline()
@@ -466,6 +470,20 @@ class Node:
         if self.role is Role.LEADER and progress is not None and progress.in_flight:
             progress.lost()
 
+    def leader_gone(self, leader: int, term: int) -> bool:
+        """Forget the leader of `term`, whose process has ended; return False if this member does not follow it.
+
+        The term, the vote and the log stay, and the next append of that leader makes it the leader again.  So a false
+        report costs a few pre-votes, which the members that hear the leader refuse.
+        """
+        if self.role is not Role.FOLLOWER or (self.leader_id, self.current_term) != (leader, term):
+            return False
+        self.become_follower(self.current_term, 0)
+        self._gone_leader = leader
+        self._hurries_until_ms = self._clock_ms + self.settings.election_timeout_ms
+        self._election_deadline_ms = min(self._election_deadline_ms, self._clock_ms + self._hurried_wait_ms())
+        return True
+
     def sending(self, member: int) -> None:
         """Restart the time-out of an append or a snapshot that is still on its way to `member`, over a slow line."""
         progress = self._progress.get(member)
@@ -577,6 +595,8 @@ class Node:
         self.role = Role.PRE_CANDIDATE
         self.leader_id = 0
         self._reset_election_deadline()
+        if self._clock_ms < self._hurries_until_ms:  # another voter may learn of the leader's end a moment later
+            self._election_deadline_ms = self._clock_ms + self._hurried_wait_ms()
         self._votes = set()
         self._count_vote(self.id)
         if self.role is Role.PRE_CANDIDATE:
@@ -736,6 +756,11 @@ class Node:
     def _reset_election_deadline(self) -> None:
         timeout_ms = self.settings.election_timeout_ms
         self._election_deadline_ms = self._clock_ms + self.rng.uniform(timeout_ms, 2 * timeout_ms)
+
+    def _hurried_wait_ms(self) -> float:
+        """Draw a short wait within a slot of this voter's own: voters that campaign at once would split the vote."""
+        place = sum(id < self.id for id in self.configuration.voters if id != self._gone_leader)
+        return (place + self.rng.uniform(0.25, 0.75)) * self.settings.heartbeat_ms / 2
 
     # The follower's side of replication
 

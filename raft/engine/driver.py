@@ -188,10 +188,14 @@ class Driver:
         """Run the tick thread."""
         pause_s = self._heartbeat_s
         while not stopping.wait(pause_s):
-            calm = self._node_lock.act(self._tick)
+            calm = self.tick()
             self._applier.wake_if_late()
             self._on_tick()
             pause_s = self._heartbeat_s if calm else self._heartbeat_s / TICKS_PER_HEARTBEAT
+
+    def tick(self) -> bool:
+        """Advance the Node's clock; return whether the next tick can wait for a heartbeat.  For any thread."""
+        return self._node_lock.act(self._tick)
 
     def _tick(self, node: Node) -> bool:
         """Advance the Node's clock; return whether the next tick can wait for a heartbeat."""

@@ -9,8 +9,10 @@ With any of these nothing was done.
 import itertools
 import json
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Protocol
 
+from raft.core.raft_messages import AppendEntries
 from raft.errors import InvalidMessage, RefusedPeer, UnprovedPeer
 from raft.rpc.calls import Hello, HelloReply, Sender
 from raft.rpc.cluster_secret import ClusterSecret
@@ -33,6 +35,7 @@ class Engine(Protocol):
     def hello(self) -> HelloReply: ...
     def admit(self, sender: Sender, target: int) -> None: ...
     def serve(self, call: Call, done: Callable[[Answer], None]) -> None: ...
+    def connection_ended(self, member: int) -> None: ...
 
 
 class Endpoint:
@@ -145,6 +148,8 @@ class Endpoint:
         if engine is None:
             raise RefusedPeer("not_ready", "this member belongs to no cluster yet")
         engine.admit(sender, call.target)
+        if isinstance(call, AppendEntries) and "on_end" not in environ["raft_chat.connection"]:
+            environ["raft_chat.connection"]["on_end"] = partial(engine.connection_ended, sender.id)
         deferred = environ["raft_chat.defer"]()
         headers = [("Content-Type", "application/json")]
 

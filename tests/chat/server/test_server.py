@@ -4,11 +4,13 @@ import json
 import resource
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from queue import SimpleQueue
 from time import monotonic
 from typing import Any
 
@@ -225,6 +227,25 @@ def test_a_client_that_is_mute_in_the_tls_handshake_holds_nobody_up_and_is_cut()
         assert client.ask(post(b"a")).body == b"POST / a"
         assert client.ask(GET).status == 200
         mute.rest()  # an alert, perhaps, and the end
+
+
+@pytest.mark.parametrize("linger", [(0, 0), (1, 0)])  # a clean end, and a reset
+def test_the_end_of_a_connection_is_told_once(linger: tuple[int, int]) -> None:
+    ended: SimpleQueue[str] = SimpleQueue()
+
+    def app(environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
+        environ["raft_chat.connection"]["on_end"] = lambda: ended.put(environ["RAW_URI"])
+        start_response("200 OK", [])
+        return [b""]
+
+    with serving(app) as server:
+        with Client(server.port) as client:
+            client.ask(b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n")
+            client.ask(b"GET /second HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert ended.empty()
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", *linger))
+        assert ended.get(timeout=DEADLINE_S) == "/second"
+    assert ended.empty()
 
 
 # Draining

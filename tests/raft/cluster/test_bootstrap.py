@@ -149,6 +149,9 @@ class FormedEngine:
     def serve(self, call: Call, done: Callable[[Answer], None]) -> None:
         raise AssertionError("nobody is admitted")
 
+    def connection_ended(self, member: int) -> None:
+        raise AssertionError("nobody is admitted")
+
 
 class Members:
     """Hosts 1 to 4."""

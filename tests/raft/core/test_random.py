@@ -49,7 +49,7 @@ class Life:
             self._cut: 2, self.cluster.cut.clear: 6,
             self._isolate_leader: self.rng.choice([0, 5]), self._crash: self.rng.choice([0, 2, 6]),
             self._compact: self.rng.choice([0, 2, 10]), self._restart: 10, self._add: 3, self._remove: 2,
-            self._transfer: self.rng.choice([0, 3]),
+            self._transfer: self.rng.choice([0, 3]), self._say_gone: self.rng.choice([0, 3, 30]),
         }  # fmt: skip
         self._choices: list[Callable[[], None]] = list(weights)
         self._weights = list(itertools.accumulate(weights.values()))
@@ -117,6 +117,11 @@ class Life:
         ms = self.rng.uniform(0, 60)
         for machine in self.cluster.up:
             self.cluster.tick(machine.id, ms * self._clocks.get(machine.id, 1))
+
+    def _say_gone(self) -> None:
+        """A member takes its leader's process for ended, whether it has or not."""
+        if machine := self._one():
+            self.cluster.act(machine.id, lambda node: node.leader_gone(node.leader_id, node.current_term))
 
     def _change_clock(self) -> None:
         """A clock stands still or runs ahead, so that a leader outlives its term, or a member loses its patience."""

@@ -11,7 +11,7 @@ from werkzeug.test import Client, TestResponse
 
 from chat.server.limits import Limits
 from raft.core.entries import command_entry
-from raft.core.raft_messages import AppendEntries, ProposalId, RequestVote, RequestVoteReply
+from raft.core.raft_messages import AppendEntries, AppendEntriesReply, ProposalId, RequestVote, RequestVoteReply
 from raft.errors import InvalidMessage, RefusedPeer
 from raft.rpc.calls import Hello, HelloReply, ReadIndex, ReadIndexReply, Sender
 from raft.rpc.codec import Answer, Call, decode_answer, encode
@@ -26,6 +26,7 @@ PEER = Sender(2, "bb", "c1", "http://127.0.0.1:22380")
 LISTED = HelloReply({1: "http://127.0.0.1:12379"}, {}, ())
 FOUNDED = HelloReply(LISTED.listed, {1: "aa"}, ())
 VOTE = encode(PEER, RequestVote(2, 1, 5, 10, 4))
+HEARTBEAT = encode(PEER, AppendEntries(2, 1, 5, 0, 0, (), 0, 0, heartbeat=True))
 HELLO = encode(PEER, Hello(2, 1))
 
 
@@ -35,6 +36,7 @@ class FakeEngine:
     def __init__(self, refuses: RefusedPeer | InvalidMessage | None = None) -> None:
         self.calls: SimpleQueue[tuple[Call, Callable[[Answer], None]]] = SimpleQueue()
         self.admitted: list[tuple[Sender, int]] = []
+        self.ended: list[int] = []
         self._refuses = refuses
 
     def sender(self) -> Sender:
@@ -53,6 +55,9 @@ class FakeEngine:
             raise self._refuses
         self.calls.put((call, done))
 
+    def connection_ended(self, member: int) -> None:
+        self.ended.append(member)
+
     def next(self) -> tuple[Call, Callable[[Answer], None]]:
         return self.calls.get(timeout=DEADLINE_S)
 
@@ -63,6 +68,9 @@ class AnsweringEngine(FakeEngine):
     def serve(self, call: Call, done: Callable[[Answer], None]) -> None:
         if isinstance(call, ReadIndex):
             done(ReadIndexReply(9))
+            return
+        if isinstance(call, AppendEntries):
+            done(AppendEntriesReply(1, call.source, call.term, True, 0, 0, True, request=call.request))
             return
         assert isinstance(call, RequestVote)
         done(granted(call))
@@ -121,6 +129,18 @@ def test_a_bad_request_names_the_field() -> None:
 def test_a_length_that_cannot_be_is_a_bad_request(length: str) -> None:
     response = Client(deferring(endpoint_with(FakeEngine()))).post("/rpc", environ_overrides={"CONTENT_LENGTH": length})
     assert "Content-Length" in str(check_problem(response, 400, "invalid")["detail"])
+
+
+@pytest.mark.parametrize("call", [HEARTBEAT, VOTE])
+def test_the_engine_is_told_of_the_end_of_a_connection_that_a_leader_used(call: bytes) -> None:
+    engine, connection = AnsweringEngine(), dict[str, Callable[[], None]]()
+    response = Client(deferring(endpoint_with(engine))).post(
+        "/rpc", data=call, environ_overrides={"raft_chat.connection": connection}
+    )
+    assert response.status_code == 200
+    for on_end in connection.values():
+        on_end()
+    assert engine.ended == ([PEER.id] if call is HEARTBEAT else [])
 
 
 # Before there is an engine

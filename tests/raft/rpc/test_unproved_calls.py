@@ -349,6 +349,9 @@ class Taking:
         self.calls.append(call)
         done(HelloReply({}, {}, ()))
 
+    def connection_ended(self, member: int) -> None:
+        assert member == PEER.id
+
 
 def test_every_call_of_a_proved_peer_arrives_as_it_was_sent(tmp_path: Path) -> None:
     engine = Taking()
