@@ -92,9 +92,14 @@ def test_a_memory_that_is_changed_is_found_and_gets_a_sound_state() -> None:
     assert counts["members set aside"] >= 2 and counts["new states"] >= 2  # other lives restart it, or have two voters
 
 
+# Seeds that found: a base whose index was not durable, no request for a snapshot at index 0, a base without members, an
+# index that no scrub looked at, a first line as long as the lost one, and one that is longer.
+ONCE_NOT_MENDED = (2070, 2122, 2154, 2518, 2678, 3010)
+
+
 def test_what_rots_on_disks_is_mended_while_another_member_has_it() -> None:
     counts: Counter[str] = Counter()
-    for outcome in outcomes_of((*range(1002, 1098, 4), 1182)):
+    for outcome in outcomes_of((*range(1002, 1074, 4), 1182, *ONCE_NOT_MENDED)):
         assert not isinstance(outcome, str), outcome
         counts.update(outcome.counts)
     kinds = ("bit", "page", "cut", "lost", "unreadable", "index", "index lost")

@@ -155,7 +155,7 @@ class SetAside:
         self._hold_maintenance(True)
         self._node_lock.act(lambda node: node.bar(True))
         applied = self._applier.freeze()
-        self._above = max(applied, self._storage.base_index)
+        self._above = max(applied, self._storage.base_index, 1)  # 0 stands for no request
         self._on_begin(applied)
         with suppress(OSError):  # they are older than the snapshot to come, and then of no use
             self._storage.remove_checkpoints()

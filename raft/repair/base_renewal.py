@@ -24,7 +24,7 @@ _STEP_ENTRIES = 256  # read at once
 def renew_base(
     storage: Storage, applier: Applier, records: Callable[[Sequence[int]], list[bytes]], pause: Callable[[], None]
 ) -> SnapshotMeta | None:
-    """Make and adopt a new base at the applied index; None: not now, for the state in memory is older than the base.
+    """Make and adopt a new base at the applied index; None: not now, for the state is too early.
 
     `records(indexes)` returns the records of ascending entries, wherever they are.
 
@@ -35,6 +35,8 @@ def renew_base(
         return None
     document, live = content
     if document.meta.index < storage.base_index:
+        return None
+    if not document.meta.configuration_index:  # a start on such a base would know no members
         return None
     steps = storage.write_snapshot(document, len(live), _in_steps(live, records))
     with closing(steps):

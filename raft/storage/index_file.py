@@ -11,10 +11,11 @@
 Rules.  An index is a cache.  It may be missing, older than its file, torn or another file's.  An index that was not
 made of this very file is ignored, the file is read instead, and its index is made anew.  The index is bound to its file
 by name, by length, by the checksum of all its bytes (that its successor names, or of a snapshot its end line), and by
-one of the file's beginning and end; each of its own bytes is under a checksum.  It gets its name in one step, but
-nothing is synced for it, and a failure to make one is ignored.  It repeats the file's first line, so that a file which
-is lost is still known.  So none is made of a file whose first line is damaged: an index that is there may be the only
-place that has it.
+one of the file's beginning and end; each of its own bytes is under a checksum.  It gets its name in one step, and a
+failure to make one is ignored.  That of a snapshot is synced, for no other file tells which entries a damaged snapshot
+held; nothing is synced for that of a segment, whose successor tells it.  An index repeats the file's first line, so
+that a file which is lost is still known.  So none is made of a file whose first line is damaged: an index that is there
+may be the only place that has it.
 
 A start that trusts an index has not looked at the middle of the file.  Damage there is found when an entry is used, for
 each entry is verified as it is read; and by a start after the index was deleted.
@@ -190,7 +191,7 @@ class Indexes:
         with suppress(OSError):
             file = self._disk.open(self._data_dir / name)
             try:
-                self._keep(file, name, file.size, end_crc(file), {}, [sparse.indexes, sparse.packed])
+                self._keep(file, name, file.size, end_crc(file), {}, [sparse.indexes, sparse.packed], is_synced=True)
             finally:
                 file.close()
 
@@ -251,6 +252,8 @@ class Indexes:
         crc: int | None,
         value: dict[str, object],
         arrays: "Sequence[array[int]]",
+        *,
+        is_synced: bool = False,
     ) -> bool:
         first_line = _first_line(file)
         if not any(intact_lines_in(first_line)):
@@ -276,7 +279,11 @@ class Indexes:
                     out.append(head)
                     for piece in _pieces(arrays):
                         out.append(piece)
+                    if is_synced:
+                        out.fsync()
                 self._disk.rename(temporary, path)
+                if is_synced:
+                    self._disk.sync_directory(self._data_dir)
                 return True
             except OSError:
                 self._disk.remove(temporary)

@@ -14,7 +14,7 @@ import threading
 from array import array
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from zlib import crc32
 
@@ -27,7 +27,7 @@ from raft.storage.file_set import FileSet
 from raft.storage.index_file import OWNER, Indexes
 from raft.storage.positions import Positions, Sparse, pack, unpack
 from raft.storage.reader import LogReader
-from raft.storage.rewrite_file import plan, rewrite
+from raft.storage.rewrite_file import Plan, plan, rewrite
 from raft.storage.salvage import STEP_BYTES, Lost, Piece, Salvage, any_line, open_possible, read_possible
 from raft.storage.segment import Content, Header, Sealed, encode_header, is_written_anew, known_line
 from raft.storage.snapshot_file import Scan, end_line, entries_line
@@ -148,6 +148,22 @@ class _Bounds:
     above: int
     low: int
     high: int
+
+
+def _shorter(header: Header, room: int) -> bytes:
+    """Return a first line of fewer than `room` bytes: it is padded then, and so known not to be the one that was there.
+
+    A header that was known only in part may say more of the predecessor than the lost one did.
+    """
+    line, sealed = encode_header(header), header.sealed
+    for shorter in (
+        replace(sealed, crc=None),
+        replace(sealed, crc=None, configurations=None),
+        replace(sealed, crc=None, configurations=None, term_runs=None),
+    ):
+        if len(line) >= room:
+            line = encode_header(replace(header, sealed=shorter))
+    return line
 
 
 class SealedFiles:
@@ -316,18 +332,42 @@ class SealedFiles:
             return
         survey = self._survey_segment(slot, sealed)
         self._read_through(survey, name, sealed.end)
-        own = {0: encode_header(header)}
-        made = plan(survey.gaps, own, survey.lost, records, fills=True)
+        made, *others = self._plans(header, survey, records)
         if not made.patches:
             return
-        is_as_it_was = made.is_whole and not made.has_void and not survey.has_void
-        expected = (sealed.end, sealed.crc) if is_as_it_was and sealed.crc is not None else None
-        rewrite(self._disk, self._data_dir / name, sealed.end, made.patches, survey.crc, expected)
+        try:
+            self._rewrite_segment(name, sealed, survey, made)
+        except InvalidMessage:
+            if not others:
+                raise
+            (made,) = others
+            self._rewrite_segment(name, sealed, survey, made)
         for index, (offset, length) in made.places.items():
             if index in self._holes:
                 position, _ = self._holes[index]
                 if self._positions.replace(index, position, pack(slot, offset, length)):
                     del self._holes[index]
+
+    def _plans(self, header: Header, survey: _Survey, records: Mapping[int, bytes]) -> list[Plan]:
+        """Return how to write a segment anew, and another way if the checksum of the whole is wrong then.
+
+        A first line that is lost, and that no index repeats, is put there once all else is.
+        """
+        line, said = encode_header(header), self._indexes.said(header.name)
+        is_certain = not survey.gaps or survey.gaps[0][0] > 0 or (said is not None and said.first_line == line)
+        lines = [line] if is_certain else [line, _shorter(header, survey.gaps[0][1])]
+        plans = [plan(survey.gaps, {0: one}, survey.lost, records, fills=True) for one in lines]
+        if is_certain:
+            return plans
+        if whole := [one for one in plans if one.is_whole]:
+            return whole
+        plans[0].patches.pop(0, None)
+        return plans[:1]
+
+    def _rewrite_segment(self, name: str, sealed: Sealed, survey: _Survey, made: Plan) -> None:
+        is_as_it_was = made.is_whole and not made.has_void and not survey.has_void
+        expected = (sealed.end, sealed.crc) if is_as_it_was and sealed.crc is not None else None
+        rewrite(self._disk, self._data_dir / name, sealed.end, made.patches, survey.crc, expected)
 
     def _mend_base(self, slot: int, name: str, records: Mapping[int, bytes]) -> None:
         base, sparse = self._files.base, self._positions.sparse
@@ -493,10 +533,14 @@ class SealedFiles:
         if base is None or base.name != name:
             return
         said, crc_end = self._indexes.said(name), base.bytes - len(end_line(base.bytes, 0))
+        has_index = self._indexes.lost_base(name) is not None
         if said is not None and said.size == base.bytes:
             quick = _QuickCheck(crc_end)
             yield from self._quick_steps(quick, name, base.bytes)
             if quick.is_intact and quick.crc == said.crc and self._ends_with(name, base.bytes, quick.crc):
+                if not has_index:
+                    self._indexes.keep_base(name, sparse)
+                    yield 0, (self._index_error(name),)
                 return
         survey = _Survey(sparse.indexes, sparse.packed, (), Salvage(any_line), crc_end)
         for size, lost in self._steps(survey, name, base.bytes):
@@ -509,7 +553,7 @@ class SealedFiles:
             yield 0, (self._error(name, survey.gaps[0][0], "the snapshot is damaged"),)
         elif not survey.gaps and not self._ends_with(name, base.bytes, survey.crc):
             yield 0, (self._error(name, 0, "the checksum of the whole is wrong"),)
-        elif not survey.gaps and (said is None or (said.size, said.crc) != (base.bytes, survey.crc)):
+        elif not survey.gaps and (said is None or not has_index or (said.size, said.crc) != (base.bytes, survey.crc)):
             self._indexes.keep_base(name, sparse)
             yield 0, (self._index_error(name),)
 

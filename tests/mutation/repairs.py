@@ -2,6 +2,7 @@
 
 from raft.compaction.policy import LogMaintenance
 from raft.core.node import Node
+from raft.digest.set_aside import SetAside
 from raft.engine.applier import Applier
 from raft.repair import base_renewal, fetching
 from raft.repair.repairer import Repairer
@@ -152,6 +153,15 @@ REPAIRS = (
         "self._add_holes(header.name, found)",
         "pass",
         seed=1006,
+    ),
+    mutant(
+        "lost-state-at-index-0-is-not-asked-for",
+        "A member that lost its state before it applied anything asks for no snapshot, and serves nobody for ever.",
+        "raft/digest/set_aside.py: it gets its state anew from the leader",
+        SetAside.begin,
+        "max(applied, self._storage.base_index, 1)",
+        "max(applied, self._storage.base_index)",
+        seed=2122,
     ),
     mutant(
         "damaged-base-stays-while-nothing-is-applied",

@@ -371,6 +371,58 @@ def test_a_first_line_that_is_in_no_other_place_is_written_anew_in_as_many_bytes
     assert disk.content()[name] == found
 
 
+def without_its_header(disk: PowerDisk, name: str) -> None:
+    for index in [index_name(name)] if index_name(name) in disk.content() else []:
+        disk.remove(DIRECTORY / index)
+    disk.write(DIRECTORY / name, harmed(disk.content()[name], "zeros", 60, 9))
+
+
+def test_a_first_line_that_is_known_only_in_part_may_be_as_long_as_the_lost_one() -> None:
+    disk, log = PowerDisk(), entries(1, 9)
+    storage = Storage.open(disk, DIRECTORY)
+    for batch in (log[:3], log[3:6], log[6:]):
+        storage.append(HardState(1, 1, 0), batch)
+        storage.end_segment()
+    second = segment_name(2, 4)
+    before = disk.content()[second]
+    without_its_header(disk, second)
+    storage = Storage.open(disk, DIRECTORY)  # term and vote of that header are known no more
+    assert damages(storage.verify())
+    found = disk.content()[second]
+    assert (len(found), found == before) == (len(before), False)
+    storage = Storage.open(disk, DIRECTORY)
+    storage.keep_indexes()
+    assert damages(storage.verify()) == []
+    assert list(storage.reader.replay(1, 9)) == log
+
+
+def test_a_first_line_that_is_known_only_in_part_may_say_more_than_the_lost_one() -> None:
+    disk, log = PowerDisk(), entries(1, 12)
+    storage = Storage.open(disk, DIRECTORY)
+    for batch in (log[:3], log[3:9]):
+        storage.append(HardState(1, 1, 0), batch)
+    storage.close()
+    name = segment_name(1, 1)
+    sound = disk.content()[name]
+    disk.write(DIRECTORY / name, harmed(sound, "zeros", sound.index(log[4].record) + 20, 4))
+    storage = Storage.open(disk, DIRECTORY)
+    storage.append(HardState(1, 1, 0), log[9:])
+    second = storage.newest_segment
+    assert b'"predecessor_crc":null' in disk.content()[second]  # so much is not known of damaged bytes
+    assert storage.mend({5: log[4].record}) == {5}
+    storage.end_segment()
+    storage.append(None, ())
+    storage.close()
+    without_its_header(disk, second)
+    storage = Storage.open(disk, DIRECTORY)
+    assert damages(storage.verify())
+    for _ in range(2):
+        storage = Storage.open(disk, DIRECTORY)
+        storage.keep_indexes()
+        assert damages(storage.verify()) == []
+    assert list(storage.reader.replay(1, 12)) == log
+
+
 # Checking
 
 
@@ -457,7 +509,7 @@ def test_lines_of_the_same_length_that_changed_places_are_damage(tmp_path: Path,
 
 
 @pytest.mark.parametrize("name", [segment_name(3, 36), snapshot_name(26)])
-@pytest.mark.parametrize("harmed", ["missing", "damaged"])
+@pytest.mark.parametrize("harmed", ["missing", "damaged", "damaged at its end"])
 def test_a_bad_index_is_made_anew(tmp_path: Path, name: str, harmed: str) -> None:
     storage = written_log(UnsyncedDisk(), tmp_path)
     path = tmp_path / index_name(name)
@@ -465,7 +517,8 @@ def test_a_bad_index_is_made_anew(tmp_path: Path, name: str, harmed: str) -> Non
     if harmed == "missing":
         path.unlink()
     else:
-        path.write_bytes(data[:30] + b"?" + data[31:])
+        place = 30 if harmed == "damaged" else len(data) - 4
+        path.write_bytes(data[:place] + b"?" + data[place + 1 :])
     (damage,) = damages(storage.verify())
     assert (damage.file, damage.indexes) == (str(path), ())
     assert path.read_bytes() == data
