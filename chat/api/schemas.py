@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from chat.services import validation
 from chat.services.validation import AGE_S_MAX, MAX_MESSAGES_MAX
 from chat.state.accounts import ROLES
-from chat.state.room_details import ALIASES_MAX, DIRECT, PINS_MAX, PRIVATE, PUBLIC
+from chat.state.room_details import ALIASES_MAX, ALL, DIRECT, MENTIONS, NONE, PINS_MAX, PRIVATE, PUBLIC
 
 Schema = Mapping[str, object]
 
@@ -69,6 +69,7 @@ NAME = text(validation.NAME_POINTS_MAX)
 POST_ID = integer(1)
 MEMBER_ID = integer(1)
 PASSWORD = text(validation.PASSWORD_POINTS[-1], validation.PASSWORD_POINTS[0])
+NOTIFY = word(ALL, MENTIONS, NONE)
 TOPIC = text(validation.TOPIC_POINTS_MAX, 0)
 MESSAGE = text(validation.MESSAGE_POINTS_MAX)
 CLIENT_ID = text(validation.CLIENT_ID_POINTS_MAX)
@@ -145,6 +146,8 @@ COMPONENTS: dict[str, Schema] = {
             "ReadId": integer(),
             "Unread": integer(),
             "Mentions": integer(),
+            "Favourite": word(True),
+            "Notify": NOTIFY,
         },
     ),
     "User": record(

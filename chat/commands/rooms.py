@@ -61,10 +61,21 @@ class ChangeMembers:
     on: bool
 
 
-Command = CreateRoom | ChangeRoom | DeleteRoom | ChangeMembers
+@dataclass(frozen=True, slots=True)
+class SetPreferences:
+    """Change what the actor prefers of a room: the fields that are not None."""
+
+    actor: Actor
+    room: str
+    favourite: bool | None = None
+    notify: str | None = None  # a level of notifications; "": the page's default
+
+
+Command = CreateRoom | ChangeRoom | DeleteRoom | ChangeMembers | SetPreferences
 KINDS: dict[str, type[Command]] = {
     "create-room": CreateRoom,
     "change-room": ChangeRoom,
     "delete-room": DeleteRoom,
     "members": ChangeMembers,
+    "prefer": SetPreferences,
 }

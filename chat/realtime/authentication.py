@@ -31,7 +31,7 @@ from chat.replica import Replica
 from chat.services.post_cache import PostCache
 from chat.services.read_markers import PendingMarkers
 from chat.state.apply.credentials import BAD_TICKET
-from chat.state.events import AccountEvent, AuthChanged, ReadMarkerMoved, Revoked, UsersChanged
+from chat.state.events import AccountEvent, AuthChanged, PreferencesChanged, ReadMarkerMoved, Revoked, UsersChanged
 from chat.state.machine import ChatState
 from chat.state.permissions import acting
 from chat.state.results import Redeemed, Refusal
@@ -261,13 +261,18 @@ class Realtime:
                 case AuthChanged():
                     self.hub.close_all(*_MODE_CHANGED)
                 case ReadMarkerMoved():
-                    self._tell(event)
+                    self._tell(event.user, {"Type": "Marked", "RoomName": event.room, "Id": event.id})
+                case PreferencesChanged(room=room, favourite=favourite):
+                    notify = event.notify or None
+                    self._tell(
+                        event.user,
+                        {"Type": "Preferences", "RoomName": room, "Favourite": favourite, "Notify": notify},
+                    )
 
-    def _tell(self, marked: ReadMarkerMoved) -> None:
-        """Send a read marker to the user's other devices.  Devices that reconnect ask for it themselves."""
-        told = {"Type": "Marked", "RoomName": marked.room, "Id": marked.id}
-        frame = json.dumps({"Event": told}, ensure_ascii=False).encode()
-        for connection in self.hub.registry.of_user(marked.user):
+    def _tell(self, user: str, event: dict[str, object]) -> None:
+        """Send an event to all devices of a user.  Devices that reconnect ask for the list of rooms themselves."""
+        frame = json.dumps({"Event": event}, ensure_ascii=False).encode()
+        for connection in self.hub.registry.of_user(user):
             if self.hub.is_subscribed(connection):
                 connection.send(frame)
 

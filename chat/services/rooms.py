@@ -8,10 +8,11 @@ from collections.abc import Mapping
 
 from chat.auth.secrets import room_letters
 from chat.commands import Actor
-from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DeleteRoom
+from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DeleteRoom, SetPreferences
 from chat.confusable_names import room_looks
 from chat.errors import invalid
 from chat.services import validation
+from chat.state.apply.preferences import LEVELS
 from chat.state.apply.rooms import DIRECT_USERS, PLAIN_POINTS_MAX
 from chat.state.room_details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC
 from chat.state.room_directory import is_private_name
@@ -65,6 +66,25 @@ def check_membership(actor: Actor, room: str, user: str, *, on: bool) -> ChangeM
 def check_deletion(actor: Actor, room: str) -> DeleteRoom:
     """The command that deletes a room.  Raises Problem naming the field."""
     return DeleteRoom(actor, validation.name("RoomName", room))
+
+
+def check_preferences(actor: Actor, room: str, fields: Mapping[str, object]) -> SetPreferences:
+    """The command for what a user prefers about a room, `{"Favourite": true, "Notify": "none"}`.
+
+    With null for Notify the page's default level holds.  Raises Problem naming the field.
+    """
+    members = validation.some(fields, "Favourite", "Notify")
+    favourite, notify = members.get("favourite", False), members.get("notify", "")
+    if not isinstance(favourite, bool):
+        raise invalid("Favourite", "must be true or false")
+    if notify not in (None, "", *LEVELS) or ("notify" in members and notify == ""):
+        raise invalid("Notify", "must be all, mentions, none or null")
+    return SetPreferences(
+        actor,
+        validation.name("RoomName", room),
+        favourite if "favourite" in members else None,
+        str(notify or "") if "notify" in members else None,
+    )
 
 
 def check_settings(actor: Actor, room: str, fields: Mapping[str, object]) -> ChangeRoom:

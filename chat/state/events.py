@@ -173,7 +173,18 @@ class ReadMarkerMoved:
     id: int
 
 
+@dataclass(frozen=True, slots=True)
+class PreferencesChanged:
+    """A user prefers this about a room; for their other devices."""
+
+    index: int
+    user: str
+    room: str
+    favourite: bool
+    notify: str
+
+
 Event = PostEvent | PostChanged | Reacted | ReactedSince | RoomEvent | RoomDeleted
 # Events that do not concern everybody who sees a room: sent without a cursor, and not again after a client was away.
-AccountEvent = UsersChanged | Revoked | AuthChanged | ReadMarkerMoved
+AccountEvent = UsersChanged | Revoked | AuthChanged | ReadMarkerMoved | PreferencesChanged
 Emit = Callable[[Event | AccountEvent], None]

@@ -19,7 +19,18 @@ from chat.commands import Command, Post, decode
 from chat.commands.cluster import ExpireCredentials
 from chat.state import permissions
 from chat.state.accounts import Acting
-from chat.state.apply import clock_leaps, credentials, expiry, imports, posts, read_markers, rooms, settings, users
+from chat.state.apply import (
+    clock_leaps,
+    credentials,
+    expiry,
+    imports,
+    posts,
+    preferences,
+    read_markers,
+    rooms,
+    settings,
+    users,
+)
 from chat.state.events import AccountEvent, Event, PostEvent, RoomDeleted, RoomEvent
 from chat.state.name_pages import NamePageRequest
 from chat.state.permissions import ANONYMOUS
@@ -36,7 +47,7 @@ T = TypeVar("T")
 # Of every command but a post: called with the tables, the command, its entry and a Tell.
 APPLIERS: dict[type, Callable[..., Result]] = {
     **rooms.APPLIERS, **posts.APPLIERS, **imports.APPLIERS, **read_markers.APPLIERS,
-    **users.APPLIERS, **credentials.APPLIERS, **settings.APPLIERS, **expiry.APPLIERS,
+    **preferences.APPLIERS, **users.APPLIERS, **credentials.APPLIERS, **settings.APPLIERS, **expiry.APPLIERS,
 }  # fmt: skip
 # Only a leader proposes these, so they are never tried in a dry run.
 _UNTRIED = {*expiry.APPLIERS, ExpireCredentials}

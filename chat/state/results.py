@@ -7,7 +7,7 @@ from chat.state.accounts import Token, User
 from chat.state.events import PostChanged, Reacted, RoomDeleted
 from chat.state.name_pages import NamePage
 from chat.state.post_revisions import Reactions
-from chat.state.room_details import Counts, RoomDetails
+from chat.state.room_details import Counts, Preferences, RoomDetails
 from chat.state.settings import Settings
 
 
@@ -111,6 +111,7 @@ class RoomSummary:
     joined: bool | None = None  # whether they are a member
     counts: Counts | None = None  # if they are a reader of it
     newest_id: int = 0  # that was ever given
+    preferences: Preferences = Preferences()  # noqa: RUF009  a value; of the acting user too
 
 
 class RoomsPage(NamedTuple):

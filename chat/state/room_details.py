@@ -1,4 +1,4 @@
-"""Values that belong to a room beside its posts: its details, how far each reader has read, and its imports."""
+"""Values that belong to a room beside its posts: its details, its readers, their preferences, and its imports."""
 
 from bisect import bisect_right
 from operator import itemgetter
@@ -11,6 +11,8 @@ PINS_MAX = 100  # of a room: as many posts as a page has
 MAKERS_SHARE = 4  # a quarter of the rooms that there may be: so many one user makes who is no admin
 MEMBERS_MAX = 5_000  # of a room: a change of one copies them all
 READERS_MAX = 5_000  # of a room, as many as it may have members: then no more are made
+PREFERENCES_MAX = 5_000  # of a room: users who prefer something about it, as many as it may have members
+ALL, MENTIONS, NONE = "all", "mentions", "none"  # levels of notifications
 MENTIONS_MAX = 100  # of a user in a room: then the oldest go; all of them are copied at each mention of a whole room
 
 IMPORTS_MAX = 64  # of a room: then the one that began first is forgotten, and can be made once more
@@ -43,6 +45,13 @@ class Reader(NamedTuple):
 
     read_id: int  # goes back only where the user marks messages as unread
     mentions: tuple[int, ...] = ()  # Ids, ascending, after read_id
+
+
+class Preferences(NamedTuple):
+    """The preferences of a user about a room.  Who prefers nothing has none."""
+
+    favourite: bool = False
+    notify: str = ""  # a level of notifications; "": the page's default
 
 
 class Counts(NamedTuple):

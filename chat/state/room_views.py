@@ -31,11 +31,16 @@ def pinned(room: Room) -> tuple[int, ...]:
 
 
 def summary_for(tables: Tables, room: Room, acting: Acting) -> RoomSummary:
-    """`summary`, and with sign-in the user's membership and counts."""
+    """`summary`, and with sign-in the user's membership, counts and preferences."""
     told = summary(room)
     if tables.settings.auth == OPEN or not acting.name:
         return told
-    return replace(told, joined=acting.name in told.details.members, counts=counts(tables, acting.name, room))
+    return replace(
+        told,
+        joined=acting.name in told.details.members,
+        counts=counts(tables, acting.name, room),
+        preferences=tables.preferences_of(room, acting.name),
+    )
 
 
 def counts(tables: Tables, user: str, room: Room) -> Counts | None:
@@ -81,6 +86,10 @@ def room_json(room: RoomSummary) -> dict[str, object]:
         told["Joined"] = room.joined
     if room.counts is not None:
         told |= {"ReadId": room.counts.read_id, "Unread": room.counts.unread, "Mentions": room.counts.mentions}
+    if room.preferences.favourite:
+        told["Favourite"] = True
+    if room.preferences.notify:
+        told["Notify"] = room.preferences.notify
     return told
 
 

@@ -14,7 +14,15 @@ from chat.state.accounts import ADMIN, Invite, Ticket, Token, User
 from chat.state.client_ids import ClientIds
 from chat.state.log_times import LogTimes
 from chat.state.room import Room
-from chat.state.room_details import IMPORTS_MAX, MAKERS_SHARE, READERS_MAX, ImportProgress, Reader
+from chat.state.room_details import (
+    IMPORTS_MAX,
+    MAKERS_SHARE,
+    PREFERENCES_MAX,
+    READERS_MAX,
+    ImportProgress,
+    Preferences,
+    Reader,
+)
 from chat.state.room_directory import RoomDirectory
 from chat.state.settings import LOGIN, Settings
 
@@ -22,6 +30,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
 _NO_READERS: dict[str, Reader] = {}
+_NO_PREFERENCES: dict[str, Preferences] = {}
 
 
 class WouldChange(Exception):
@@ -42,6 +51,7 @@ class Tables:
         "log_times",
         "next_token",
         "numbers",
+        "preferences",
         "readers",
         "rooms",
         "settings",
@@ -68,6 +78,7 @@ class Tables:
         self.tickets: dict[bytes, Ticket] = {}  # by digest, in the order of making
         self.tickets_of: dict[int, tuple[bytes, ...]] = {}  # derived: a token's tickets, in the order of making
         self.readers: dict[str, dict[str, Reader]] = {}  # by room and user
+        self.preferences: dict[str, dict[str, Preferences]] = {}  # by room and user, of those who have some
         # By room and source, each in the order in which they began.
         self.imports: dict[str, dict[str, ImportProgress]] = {}
         self.log_times = LogTimes()
@@ -138,6 +149,24 @@ class Tables:
             if name not in self.readers_of(room):
                 self.put_reader(room, name, Reader(room.newest_id))
 
+    def preferences_of(self, room: Room, user: str) -> Preferences:
+        """The preferences of this user about the room."""
+        return self.preferences.get(room.name, _NO_PREFERENCES).get(user) or Preferences()
+
+    def put_preferences(self, room: Room, user: str, preferences: Preferences) -> bool:
+        """Store a user's preferences about the room.  Return False if it has those of PREFERENCES_MAX others."""
+        of_room = self.preferences.get(room.name, _NO_PREFERENCES)
+        if user not in of_room and len(of_room) >= PREFERENCES_MAX:
+            return False
+        self.change()
+        if preferences != Preferences():
+            self.preferences.setdefault(room.name, {})[self.users[user].name] = preferences
+        elif user in of_room:
+            del self.preferences[room.name][user]
+            if not self.preferences[room.name]:
+                del self.preferences[room.name]
+        return True
+
     def remove_tokens(self, numbers: Iterable[int]) -> tuple[int, ...]:
         """Remove these tokens, which are there, with their tickets; return their numbers."""
         gone = tuple(numbers)
@@ -166,9 +195,10 @@ class Tables:
             del imports[next(iter(imports))]
 
     def remove_room(self, room: Room, log_index: int) -> None:
-        """Remove the room with its posts and read markers."""
+        """Remove the room with its posts, read markers and preferences."""
         self.live_bytes -= room.record_bytes
         self.readers.pop(room.name, None)
+        self.preferences.pop(room.name, None)
         self.imports.pop(room.name, None)
         self.rooms.remove(room, log_index)
         self.guard()

@@ -17,7 +17,7 @@ from chat.commands.accounts import (
 )
 from chat.commands.cluster import ExpireCredentials, SetAuth, SetSettings
 from chat.commands.posts import WHOLE_ROOM, MarkRead, MarkUnread
-from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DeleteRoom
+from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DeleteRoom, SetPreferences
 from tests.chat.random_log import COMMANDS, ROOM_COMMANDS, ROOMS
 
 _rooms = st.sampled_from(ROOMS)
@@ -120,6 +120,9 @@ _marks = st.builds(
     lambda kind, marks: kind(marks), st.sampled_from([MarkRead, MarkRead, MarkUnread]),
     st.lists(st.tuples(st.integers(0, 3), _any_rooms, st.integers(-1, 6)), max_size=3).map(tuple),
 )  # fmt: skip
+_preferences = st.builds(
+    SetPreferences, _by_token, _any_rooms, st.none() | st.booleans(), st.sampled_from([None, "", "all", "none", "loud"])
+)
 # A login with two users and their tokens, 1 and 2: most of what is drawn would be refused without.
 _OPENING: list[Command] = [
     SetAuth(Actor(OPERATOR), "login", "invite"),
@@ -133,7 +136,16 @@ ROOM_LOGS: st.SearchStrategy[list[Command]] = st.lists(
     st.one_of(_room_commands, _room_commands, _posts_by_token, ROOM_COMMANDS), max_size=40
 ).map(_OPENING.__add__)
 _ACCOUNT_COMMANDS = st.one_of(
-    _accounts, _accounts, _accounts, _posts_by_token, _marks, COMMANDS, _modes, _room_commands, _room_commands
+    _accounts,
+    _accounts,
+    _accounts,
+    _posts_by_token,
+    _marks,
+    _preferences,
+    COMMANDS,
+    _modes,
+    _room_commands,
+    _room_commands,
 )
 ACCOUNT_LOGS: st.SearchStrategy[list[Command]] = st.builds(
     list.__add__, st.sampled_from([[], _OPENING, _OPENING]), st.lists(_ACCOUNT_COMMANDS, max_size=50)

@@ -25,7 +25,7 @@ from chat.commands.accounts import (
 from chat.commands.cluster import Expire, ExpireCredentials, Forget, ForgetRooms, SetAuth, SetSettings
 from chat.commands.imports import ImportedPost, ImportPost
 from chat.commands.posts import DeletePost, EditedPost, EditPost, MarkRead, MarkUnread, Pin, React, Tombstone
-from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DeleteRoom
+from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DeleteRoom, SetPreferences
 from chat.state.results import Posted, Refusal, TokenMade, UserMade
 from raft.errors import RaftError
 
@@ -160,6 +160,7 @@ class Scene:
             self.do(Pin(ann, general, id, on))
         self.do(MarkRead(((ann.by, general, 3), (bob.by, general, 5))))
         self.do(MarkUnread(((bob.by, general, 4),)))
+        self.do(SetPreferences(bob, general, favourite=True, notify="none"))
 
     def _import(self, ann: Actor) -> None:
         room, at = "imported" + self._mark, 1_600_000_000_000_000

@@ -35,6 +35,7 @@ LEFT_OUT = {
 DIGESTS = {
     "format1-a": {"1.1": "4bcea8907e307bf0b978e665e1b422b2"},
     "format1-b": {"1.1": "16139a70e607d7f58726e88606afa628"},
+    "format1-c": {"1.1": "4b1f5b43b9f37c39e2fd959ed308218f"},
 }
 FORM_RULE = (
     "the bytes that are hashed of one and the same state have changed: raise DIGEST_FORMAT in "

@@ -9,7 +9,20 @@ from chat.api.request import Request
 from chat.api.response import Read, Response, is_stale
 from chat.api.router import Access, Answer, Body, Route
 from chat.api.routes.paging import PAGE, name_ask, name_links
-from chat.api.schemas import BOOLEAN, NAME, READING, RETENTION, TOPIC, WAITING, array, or_null, record, ref, word
+from chat.api.schemas import (
+    BOOLEAN,
+    NAME,
+    NOTIFY,
+    READING,
+    RETENTION,
+    TOPIC,
+    WAITING,
+    array,
+    or_null,
+    record,
+    ref,
+    word,
+)
 from chat.commands.rooms import CreateRoom
 from chat.confusable_names import room_looks
 from chat.errors import problem_of_refusal
@@ -20,6 +33,7 @@ from chat.services.rooms import (
     check_deletion,
     check_direct,
     check_membership,
+    check_preferences,
     check_room,
     check_settings,
 )
@@ -99,6 +113,14 @@ def configure(request: Request, room: str) -> Response:
         _check_looks(request, wanted, change.room)
         change = replace(change, looks=room_looks(wanted))
     changed = request.execute(change)
+    assert isinstance(changed, RoomChanged)
+    return Response(HTTPStatus.OK, _json(room_json(changed.room)), log_index=changed.index)
+
+
+def prefer(request: Request, room: str) -> Response:
+    """PATCH /rooms/{room}/preferences: the room, with what the caller prefers about it now."""
+    wish = check_preferences(request.actor, room, validation.json_object(request.body()))
+    changed = request.execute(wish)
     assert isinstance(changed, RoomChanged)
     return Response(HTTPStatus.OK, _json(room_json(changed.room)), log_index=changed.index)
 
@@ -187,6 +209,12 @@ ROUTES = (
         "PATCH", "/rooms/{room}", configure, Access.OWNER, "Change the named settings of a room; null removes one",
         body=Body(record({}, _CHANGES, members_min=1)),
         answers=_ROOM, problems=(*_MEMBERSHIP, "name_taken", "looks_like", "archived", "open_mode"), query=WAITING,
+    ),
+    Route(
+        "PATCH", "/rooms/{room}/preferences", prefer, Access.USER,
+        "Make a room your favourite, or choose what you are notified about; null for the default",
+        body=Body(record({}, {"Favourite": BOOLEAN, "Notify": or_null(NOTIFY)}, members_min=1)),
+        answers=_ROOM, problems=("no_such_room", "room_gone", "too_many_members"), query=WAITING, login=True,
     ),
     Route(
         "DELETE", "/rooms/{room}", delete, Access.OWNER, "Delete a room and all its messages",

@@ -249,6 +249,8 @@ def _describe(
         details = details._replace(aliases=tuple(had[-ALIASES_MAX:]))
         if was_called in tables.readers:
             tables.readers[name] = tables.readers.pop(was_called)
+        if was_called in tables.preferences:
+            tables.preferences[name] = tables.preferences.pop(was_called)
         if was_called in tables.imports:
             tables.imports[name] = tables.imports.pop(was_called)
     touched_at = max(before.touched_at, entry.time)

@@ -236,6 +236,8 @@ def _read(lines: _Lines, index: int) -> Tables:
         raise ValueError("Looks")
     if not all(tables.rooms.by_name[name].exists for name in tables.imports):
         raise ValueError("Imports")
+    if not all(tables.rooms.by_name[name].exists for name in tables.preferences):
+        raise ValueError("Preferences")
     tables.derive()
     tables.live_bytes = sum(room.record_bytes for room, _ in rooms)
     tables.client_ids.restore(_read_buckets(header, lines, index))

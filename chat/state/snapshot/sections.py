@@ -25,15 +25,20 @@ from chat.state.forgotten_rooms import NAMES_MAX
 from chat.state.log_times import CLAIMS_MAX
 from chat.state.post_revisions import Revision
 from chat.state.room_details import (
+    ALL,
     DIRECT,
     IMPORTS_MAX,
     MEMBERS_MAX,
+    MENTIONS,
     MENTIONS_MAX,
+    NONE,
+    PREFERENCES_MAX,
     PRIVATE,
     PUBLIC,
     READERS_MAX,
     RUNS_MAX,
     ImportProgress,
+    Preferences,
     Reader,
     RoomDetails,
 )  # fmt: skip
@@ -57,6 +62,7 @@ class _Import(NamedTuple):
 
 
 _settings, _reader, _import = row_reader(Settings), row_reader(Reader), row_reader(_Import)
+_preferences = row_reader(Preferences)
 _details, _revision = row_reader(RoomDetails), row_reader(Revision)
 _user, _token, _invite, _ticket = row_reader(User), row_reader(Token), row_reader(Invite), row_reader(Ticket)
 
@@ -318,6 +324,25 @@ def _restore_reader(tables: Tables, row: object, index: int) -> None:
     readers[tables.users[user].name] = reader
 
 
+# --- preferences of users about rooms, in the order in which these were made
+
+
+def _copy_preferences(tables: Tables) -> list[Row]:
+    return [(room, user, *chosen) for room, users in tables.preferences.items() for user, chosen in users.items()]
+
+
+def _restore_preferences(tables: Tables, row: object, index: int) -> None:
+    if not isinstance(row, list):
+        raise TypeError("Preferences")
+    name, user, *fields = row
+    preferences = _preferences(fields)
+    # Whether the room exists is looked at once its posts are read: it may have no details.
+    users = tables.preferences.setdefault(tables.rooms.by_name[name].name, {})
+    _require(preferences != Preferences() and preferences.notify in ("", ALL, MENTIONS, NONE))
+    _require(user not in users and len(users) < PREFERENCES_MAX)
+    users[tables.users[user].name] = preferences
+
+
 # --- imports: the rooms, and in each its imports, in the order in which they began
 
 
@@ -384,6 +409,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("TurnedPrivate", _copy_turned_private, _restore_turned_private),
     Section("Looks", _copy_looks, _restore_looks),
     Section("Readers", _copy_readers, _restore_reader),
+    Section("Preferences", _copy_preferences, _restore_preferences),
     Section("Imports", _copy_imports, _restore_import),
     Section("Erased", _copy_erased, _restore_erased),
     Section("Forgotten", _copy_forgotten, _restore_forgotten),

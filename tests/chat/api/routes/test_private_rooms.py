@@ -17,6 +17,7 @@ BODIES: Mapping[tuple[str, str], object] = {
     ("PATCH", "/rooms/{room}"): {"Topic": "t", "Name": "x", "Members": ["eve"], "Retention": None},
     ("PATCH", "/rooms/{room}/messages/{id}"): {"Message": "other"},
     ("PUT", "/rooms/{room}/read"): {"Id": 1},
+    ("PATCH", "/rooms/{room}/preferences"): {"Favourite": True},
     ("POST", "/rooms/{room}/import"): {"Id": 1, "User": "ann", "Message": "hi", "PostedAt": "2020-01-01T00:00:00Z"},
 }
 

@@ -248,6 +248,7 @@ def test_a_token_posts_so_fast_and_in_the_open_mode_anybody_faster() -> None:
         ("PUT", "/rooms/general/messages/1/pin", None),
         ("POST", "/tokens", {"Label": "t"}),
         ("PUT", "/rooms/general/read", {"Id": 1}),
+        ("PATCH", "/rooms/general/preferences", {"Notify": "none"}),
     ],
 )
 def test_every_change_is_counted_by_its_token(method: str, target: str, body: object) -> None:
