@@ -65,6 +65,7 @@ listenForKeys(session, roomList, () => void openGoTo(), shortcuts);
 const views = [
   new AppearanceView(store),
   new HeadingView(store, {
+    favourite: (room) => void session.toggleFavourite(room),
     settings: (room) => void import("./views/rooms/settings.js").then(({ openSettings }) => openSettings(store, session, room)),
     members: (room) => void import("./views/rooms/settings.js").then(({ openMembers }) => openMembers(store, room)),
   }),

@@ -9,7 +9,7 @@ import { OutboxSender } from "./outbox_sender.js";
 import { ReadMarks } from "./read_marks.js";
 import { GAP_MAX, RoomLoader } from "./room_loader.js";
 import { ApiError, preferNode } from "./server/http.js";
-import { fetchRooms } from "./server/rooms_api.js";
+import { fetchRooms, setPreferences } from "./server/rooms_api.js";
 import { PostPages } from "./server/post_pages.js";
 import { ChatSocket } from "./server/socket.js";
 import { applyReaction } from "./store/reactions.js";
@@ -146,6 +146,34 @@ export class Session {
     this.readMarks.markUnreadFrom(room, id);
   }
 
+  /**
+   * Change what the user prefers about a room.  Throws ApiError where the server does not take it.
+   * @param {Room} room
+   * @param {import("./types.js").RoomPreferences} wish
+   */
+  async prefer(room, wish) {
+    const { preferences } = this.store;
+    if (!preferences.isShared()) return preferences.keep(room, wish);
+    const before = { Favourite: room.favourite, Notify: room.notify };
+    this.rooms.setPreferences(room, { ...before, ...wish });
+    try {
+      await setPreferences(room.name, wish);
+    } catch (error) {
+      this.rooms.setPreferences(room, before);
+      throw error;
+    }
+  }
+
+  /** @param {Room} room */
+  async toggleFavourite(room) {
+    try {
+      await this.prefer(room, { Favourite: !this.store.preferences.isFavourite(room) });
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      this.events.onNotice(error.message);
+    }
+  }
+
   /** The user typed a character in the room in view. */
   onTyping() {
     const { current } = this.rooms;
@@ -255,6 +283,7 @@ export class Session {
     if (Type === "Reacted" && Id) timeline?.update(Id, (post) => applyReaction(post, event));
     if (Type === "Marked" && Id !== undefined) this.readMarks.onMarked(RoomName, Id);
     const room = this.rooms.byName.get(RoomName);
+    if (Type === "Preferences" && room !== undefined) return this.rooms.setPreferences(room, event);
     if (room !== undefined && timeline !== undefined) this.loader.keepSoon(room);
     if (Type === "RoomChanged" && Room) this.onRoomChanged(Room);
     if (Type !== "RoomDeleted") return; // a newer server may send more types

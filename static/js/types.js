@@ -54,6 +54,8 @@
  * @property {number} unread  messages after readId
  * @property {number} mentions  of these, those that mention the user
  * @property {number} newFromId  the first message below the line "New messages"; 0 for no line
+ * @property {boolean} favourite  as the server keeps it, with sign-in
+ * @property {NotifyLevel | null} notify  likewise; null for the default
  * @property {boolean} isKeptUnread  the user marked it unread, so being in view does not mark it read
  * @property {import("./store/timeline.js").Timeline} timeline
  */
@@ -73,8 +75,13 @@
  * @property {number} [ReadId]
  * @property {number} [Unread]
  * @property {number} [Mentions]
+ * @property {boolean} [Favourite]
+ * @property {NotifyLevel | null} [Notify]
  * @property {string[]} [Aliases]  earlier names, the oldest first
  */
+
+/** @typedef {"all" | "mentions" | "none"} NotifyLevel */
+/** @typedef {{Favourite?: boolean, Notify?: NotifyLevel | null}} RoomPreferences  what a user prefers about a room */
 
 /** @typedef {{MaxMessages?: number | null, MaxAgeSeconds?: number | null}} Retention */
 
@@ -125,7 +132,7 @@
 /**
  * A change of a room or of one of its messages.
  * @typedef {object} RoomEvent
- * @property {string} Type  RoomDeleted, RoomChanged (has Room), Marked (has Id), PostChanged (has Post), Reacted (has Id, and either
+ * @property {string} Type  RoomDeleted, RoomChanged (has Room), Marked (has Id), Preferences, PostChanged (has Post), Reacted (has Id, and either
  *   Emoji, User and On or all Reactions), or a type of a newer server
  * @property {string} RoomName
  * @property {RoomDetails} [Room]
@@ -134,6 +141,8 @@
  * @property {Reactions} [Reactions]  all of them, after an absence
  * @property {string} [Emoji]
  * @property {string} [User]
+ * @property {boolean} [Favourite]
+ * @property {NotifyLevel | null} [Notify]
  * @property {boolean} [On]  false: the user removed this reaction
  */
 

@@ -11,13 +11,14 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.cluster.people import FLAGS, QUICK_PASSWORDS, People, wait_login
+from tests.cluster.people import FLAGS, PASSWORD, QUICK_PASSWORDS, People, wait_login
 from tests.page.axe import ALL, COLOURS, findings, need_axe
 from tests.page.conftest import OUTAGE
-from tests.page.reader import Reader, Wire, new_context
+from tests.page.reader import Reader, Wire, new_context, wait_connected
 from tests.page.test_sign_in import REFUSAL, sign_in
 from tests.support.cluster import Cluster
 
+KEYS_MAX = 60  # until a key has gone through all that it goes through
 DESKTOP = {"width": 1100, "height": 700}
 PHONE = {"width": 390, "height": 844}
 OPEN = "dialog[open], .popup"
@@ -122,7 +123,7 @@ class Views:
         if view.on:
             self.page.locator(view.on).focus()
         for name in (*view.first, view.opener):
-            if (name == view.opener and len(name) == 1) or "+" in name:
+            if is_key(name):
                 self.page.keyboard.press(name)
             else:
                 self.button(name).click()
@@ -145,6 +146,13 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
+def people(guarded: Cluster) -> People:
+    people = People(guarded)
+    fill(people)
+    return people
+
+
+@pytest.fixture(scope="module")
 def reader(browser: Browser, guarded: Cluster) -> Iterator[Reader]:
     reader = Reader(new_context(browser), guarded.nodes[1].url)
     yield reader
@@ -160,14 +168,15 @@ def page(reader: Reader) -> Page:
     return page
 
 
-def test_axe_finds_nothing_in_any_view(guarded: Cluster, reader: Reader, page: Page) -> None:
+def test_axe_finds_nothing_in_any_view(
+    guarded: Cluster, reader: Reader, page: Page, request: pytest.FixtureRequest
+) -> None:
     views = Views(page)
     wire = Wire(page)
     page.goto(reader.url)
     expect(page.locator("#sign-in-heading")).to_have_text("Welcome")
     views.look_wide_and_narrow("set-up")
-    people = People(guarded)
-    fill(people)
+    request.getfixturevalue("people")
     page.reload()
     expect(page.locator("#sign-in-heading")).to_have_text("Sign in")
     page.click("#sign-in-submit")  # without a name, for an error
@@ -200,4 +209,88 @@ def test_axe_finds_nothing_in_any_view(guarded: Cluster, reader: Reader, page: P
     guarded.kill(1)
     expect(page.locator("#connection")).not_to_have_attribute("data-phase", "open")
     views.look_wide_and_narrow("disconnected")
+    guarded.restart(1)
     assert views.found == {}, json.dumps(views.found, indent=1)
+
+
+# The keyboard.
+
+
+class Keys(Views):
+    """Goes from one view to another with the keyboard alone."""
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def has_focus(self, element: Locator) -> bool:
+        found: bool = element.evaluate("(element) => element.contains(document.activeElement)")
+        return found
+
+    def press_until_focused(self, key: str, element: Locator) -> None:
+        for _ in range(KEYS_MAX):
+            if element.evaluate("(element) => element === document.activeElement"):
+                return
+            self.press(key)
+        raise AssertionError(f"{key} never gets to {element}")
+
+    def reach(self, view: View) -> Locator | None:
+        """Focus what opens the view; None for a key, which opens it wherever the focus is."""
+        self.page.evaluate("() => document.activeElement.blur()")
+        if view.on:
+            self.press_until_focused("Tab", self.page.get_by_role("log", name="Messages"))
+            self.press_until_focused("ArrowUp", self.page.locator(view.on))
+        if is_key(view.opener):
+            return None
+        opener = self.button((*view.first, view.opener)[0])
+        if view.on:
+            self.press("Enter")  # from the message into its bar of actions
+            self.press_until_focused("ArrowRight", opener)
+        else:
+            self.press_until_focused("Tab", opener)
+        return opener
+
+    def open_by_keys(self, view: View) -> Locator:
+        """Open the view; return the element that opened it, or had the focus before."""
+        opener = self.reach(view) or self.page.locator(view.on or "body")
+        self.press(view.opener if is_key(view.opener) else "Enter")
+        for name in view.first and (*view.first[1:], view.opener):
+            expect(self.page.locator(OPEN)).to_be_visible()
+            self.press_until_focused("Tab", self.button(name))
+            self.press("Enter")
+        return opener
+
+
+def is_key(opener: str) -> bool:
+    return len(opener) == 1 or "+" in opener
+
+
+def sign_in_by_keys(reader: Reader, page: Page) -> None:
+    page.goto(reader.url)
+    expect(page.get_by_role("textbox", name="Name")).to_be_focused()
+    page.keyboard.type("ann")
+    page.keyboard.press("Tab")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    wait_connected(page)
+
+
+def test_the_keyboard_alone_opens_each_view_and_closing_it_gives_the_focus_back(
+    browser: Browser, guarded: Cluster, people: People
+) -> None:
+    reader = Reader(new_context(browser), guarded.nodes[1].url)
+    page = reader.context.new_page()
+    sign_in_by_keys(reader, page)
+    keys = Keys(page)
+    for view in VIEWS:
+        keys.go(view.place)
+        if view.place != "#/rooms":
+            expect(page.locator("article")).to_have_count(len(TALK))
+        opener = keys.open_by_keys(view)
+        opened = page.get_by_role(view.role, name=view.name, exact=True)  # type: ignore[arg-type]
+        expect(opened).to_be_visible()
+        assert keys.has_focus(opened), view
+        keys.close()
+        if view.opener != "Control+k":  # nothing had the focus before
+            expect(opener).to_be_focused()
+    reader.context.close()

@@ -39,6 +39,14 @@ export async function changeRoom(name, changes) {
   return /** @type {RoomDetails} */ (await readJson(await askHere("PATCH", roomPath(name), changes)));
 }
 
+/**
+ * @param {string} name
+ * @param {import("../types.js").RoomPreferences} wish
+ */
+export async function setPreferences(name, wish) {
+  await askHere("PATCH", `${roomPath(name)}/preferences`, wish);
+}
+
 /** @param {string} name */
 export async function deleteRoom(name) {
   await askHere("DELETE", roomPath(name));

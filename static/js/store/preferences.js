@@ -1,11 +1,15 @@
 // @ts-check
 // The choices of the user about rooms and about the page's looks, kept in this browser.
 //
-// The rules it keeps: what cannot be read is the default, and a change in another tab shows here too.
+// The rules it keeps:
+// - What cannot be read is the default, and a change in another tab shows here too.
+// - With sign-in the server keeps favourites and levels of notifications, for all devices: then the rooms have them.
 
 import { readItem, watchItem, writeItem } from "../local_storage.js";
 
-/** @typedef {"all" | "mentions" | "none"} NotifyLevel */
+/** @typedef {import("../types.js").NotifyLevel} NotifyLevel */
+/** @typedef {import("../types.js").Room} Room */
+/** @typedef {import("../types.js").RoomPreferences} RoomPreferences */
 /** @typedef {"system" | "light" | "dark"} Theme */
 /** @typedef {"normal" | "compact"} Density */
 
@@ -31,9 +35,13 @@ const DEFAULTS = {
 };
 
 export class Preferences {
-  /** @param {() => void} changed */
-  constructor(changed) {
+  /**
+   * @param {() => void} changed
+   * @param {() => boolean} isShared  does the server keep what the user prefers about rooms?
+   */
+  constructor(changed, isShared) {
     this.changed = changed;
+    this.isShared = isShared;
     this.version = 0;
     this.choices = read();
     watchItem(KEY, () => this.reload());
@@ -52,43 +60,44 @@ export class Preferences {
   }
 
   /**
-   * @param {string} room
+   * @param {Room} room
    * @returns {boolean}
    */
   isFavourite(room) {
-    return this.choices.favourites.includes(room);
-  }
-
-  /** @param {string} room */
-  toggleFavourite(room) {
-    const { favourites } = read();
-    const rest = favourites.filter((name) => name !== room);
-    this.set({ favourites: rest.length < favourites.length ? rest : [...rest, room] });
+    return this.isShared() ? room.favourite : this.choices.favourites.includes(room.name);
   }
 
   /**
-   * @param {string} room
-   * @param {boolean} direct
+   * @param {Room} room
    * @returns {NotifyLevel}
    */
-  notifyLevel(room, direct) {
-    return this.choices.notify[room] ?? (direct ? "all" : "mentions");
+  notifyLevel(room) {
+    return this.chosenLevel(room) ?? (room.direct ? "all" : "mentions");
   }
 
   /**
-   * @param {string} room
-   * @param {NotifyLevel} level
-   */
-  setNotifyLevel(room, level) {
-    this.set({ notify: { ...read().notify, [room]: level } });
-  }
-
-  /**
-   * @param {string} room
+   * @param {Room} room
    * @returns {boolean}
    */
   isMuted(room) {
-    return this.choices.notify[room] === "none";
+    return this.chosenLevel(room) === "none";
+  }
+
+  /** @param {Room} room */
+  chosenLevel(room) {
+    return this.isShared() ? room.notify : this.choices.notify[room.name];
+  }
+
+  /**
+   * Keep in this browser what the user prefers about a room.
+   * @param {Room} room
+   * @param {RoomPreferences} wish
+   */
+  keep({ name }, { Favourite, Notify }) {
+    const { favourites, notify } = read();
+    const others = favourites.filter((other) => other !== name);
+    if (Favourite !== undefined) this.set({ favourites: Favourite ? [...others, name] : others });
+    if (Notify) this.set({ notify: { ...notify, [name]: Notify } });
   }
 
   /** @param {string} section */

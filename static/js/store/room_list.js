@@ -19,7 +19,7 @@ export class RoomList {
   /**
    * @param {() => void} changed
    * @param {() => string} userName
-   * @param {(room: string) => boolean} isMuted
+   * @param {(room: Room) => boolean} isMuted
    */
   constructor(changed, userName, isMuted) {
     this.isMuted = isMuted;
@@ -58,6 +58,7 @@ export class RoomList {
         name, title: name, direct: false, private: false, members: [], owner: "", joined: false, retention: null,
         topic: "", archived: false, exists: false, deleted: false, closed: false,
         newestId: 0, readId: 0, unread: 0, mentions: 0, newFromId: 0, pins: null, isKeptUnread: false,
+        favourite: false, notify: null,
         timeline: new Timeline(this.changed),
       };
       this.byName.set(name, room);
@@ -82,7 +83,7 @@ export class RoomList {
 
   /** @returns {number} unread messages, without those of muted rooms */
   get unread() {
-    return this.sorted.reduce((sum, room) => sum + (this.isMuted(room.name) ? 0 : room.unread), 0);
+    return this.sorted.reduce((sum, room) => sum + (this.isMuted(room) ? 0 : room.unread), 0);
   }
 
   /** @returns {number} */
@@ -129,7 +130,21 @@ export class RoomList {
     room.closed = false;
     room.newestId = Math.max(room.newestId, details.NewestId ?? 0);
     if (details.Unread !== undefined) this.setCounts(room, details);
+    if (details.Joined !== undefined) this.setPreferences(room, details);
     this.markExisting(room);
+    this.changed();
+  }
+
+  /**
+   * Set what the user prefers about a room, as the server keeps it.
+   * @param {Room} room
+   * @param {import("../types.js").RoomPreferences} preferences
+   */
+  setPreferences(room, { Favourite = false, Notify = null }) {
+    if (room.favourite === Favourite && room.notify === Notify) return;
+    room.favourite = Favourite;
+    room.notify = Notify;
+    this.version += 1;
     this.changed();
   }
 

@@ -20,7 +20,7 @@ export class Store {
   constructor(changed) {
     this.changed = changed;
     this.outbox = new Outbox(changed, () => (this.account?.Auth === "login" ? this.user : null));
-    this.preferences = new Preferences(changed);
+    this.preferences = new Preferences(changed, () => this.account?.Auth === "login");
     this.rooms = new RoomList(changed, () => this.user, (room) => this.preferences.isMuted(room));
     this.presence = new Presence(changed);
     this.drafts = new Drafts(changed);

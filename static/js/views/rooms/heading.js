@@ -12,7 +12,7 @@ import { makeIconButton } from "../icons.js";
 export class HeadingView {
   /**
    * @param {Store} store
-   * @param {{settings: (room: Room) => void, members: (room: Room) => void}} actions
+   * @param {Record<"favourite" | "settings" | "members", (room: Room) => void>} actions
    */
   constructor(store, actions) {
     this.store = store;
@@ -20,7 +20,7 @@ export class HeadingView {
       const room = store.rooms.currentRoom;
       if (room !== null) action(room);
     };
-    this.favourite = makeIconButton("star", ROOMS.favourite, act((room) => store.preferences.toggleFavourite(room.name)));
+    this.favourite = makeIconButton("star", ROOMS.favourite, act(actions.favourite));
     this.members = makeIconButton("people", ROOMS.members, act(actions.members));
     const settings = makeIconButton("gear", ROOMS.settings, act(actions.settings));
     find("room-actions", HTMLElement).append(this.favourite, this.members, settings);
@@ -44,7 +44,7 @@ export class HeadingView {
     setText(this.title, room?.title ?? "");
     setText(this.topic, room?.topic ?? "");
     this.direct.hidden = !room?.direct;
-    this.favourite.setAttribute("aria-pressed", String(room !== null && this.store.preferences.isFavourite(room.name)));
+    this.favourite.setAttribute("aria-pressed", String(room !== null && this.store.preferences.isFavourite(room)));
     this.members.hidden = this.store.account?.Auth !== "login";
     this.renderIcon();
     this.archived.hidden = !room?.archived;

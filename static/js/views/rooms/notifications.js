@@ -22,7 +22,7 @@ const SOUND_VOLUME = 0.1;
  */
 export function notifyPost(store, room, post, link) {
   const { preferences, user } = store;
-  const level = preferences.notifyLevel(room.name, room.direct);
+  const level = preferences.notifyLevel(room);
   const isWanted = level === "all" || (level === "mentions" && mentionsUser(post.Message, user));
   const isOn = preferences.choices.notifications && "Notification" in window && Notification.permission === "granted";
   if (!isOn || !isWanted || post.User === user || preferences.isQuiet(new Date())) return;

@@ -160,12 +160,12 @@ export class RoomListView {
     if (version === this.shown) return; // the list may be long, and most changes of the store are not about it
     this.shown = version;
     const all = rooms.sorted;
-    const isFavourite = new Set(preferences.choices.favourites);
+    const isFavourite = new Set(all.filter((room) => preferences.isFavourite(room)));
     const hasLogin = account?.Auth === "login";
     this.browse.hidden = this.direct.hidden = !hasLogin || account?.Role === "guest";
-    this.show(this.favourites, all.filter((room) => isFavourite.has(room.name)));
-    this.show(this.directs, all.filter((room) => room.direct && !isFavourite.has(room.name)));
-    this.show(this.rooms, all.filter((room) => !room.direct && !isFavourite.has(room.name)));
+    this.show(this.favourites, all.filter((room) => isFavourite.has(room)));
+    this.show(this.directs, all.filter((room) => room.direct && !isFavourite.has(room)));
+    this.show(this.rooms, all.filter((room) => !room.direct && !isFavourite.has(room)));
     this.favourites.element.hidden = this.favourites.rooms.length === 0;
     this.directs.element.hidden = !hasLogin && this.directs.rooms.length === 0;
     this.folded = new Map(all.map((room) => [room.name, foldText(room.title)]));
@@ -205,9 +205,9 @@ export class RoomListView {
    * @param {Room} room
    * @returns {boolean}
    */
-  staysInFold({ name, unread }) {
+  staysInFold(room) {
     const { preferences, rooms } = this.store;
-    return name === rooms.current || (unread > 0 && !preferences.isMuted(name));
+    return room.name === rooms.current || (room.unread > 0 && !preferences.isMuted(room));
   }
 
   /** Draw the rows near the view.  The row that has the focus keeps it. */
@@ -255,7 +255,7 @@ export class RoomListView {
     const row = {
       current: room.name === rooms.current,
       isNew: !room.exists && rooms.loaded === "yes",
-      muted: preferences.isMuted(room.name),
+      muted: preferences.isMuted(room),
       online: room.direct && room.members.length === 1 && presence.online.has(room.members[0] ?? ""),
     };
     const { unread, mentions, direct, archived, title } = room;

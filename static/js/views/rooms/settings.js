@@ -14,7 +14,7 @@ import { make, makeButton, makeText } from "../dom.js";
 
 /** @typedef {import("../../session.js").Session} Session */
 /** @typedef {import("../../store/store.js").Store} Store */
-/** @typedef {import("../../store/preferences.js").NotifyLevel} NotifyLevel */
+/** @typedef {import("../../types.js").NotifyLevel} NotifyLevel */
 /** @typedef {import("../../types.js").Room} Room */
 
 const DAY_S = 24 * 60 * 60;
@@ -38,7 +38,7 @@ function mayChange(store, room) {
  */
 export function openSettings(store, session, room) {
   const { preferences } = store;
-  const notify = makeSelectField(TEXTS.notify, TEXTS.levels, preferences.notifyLevel(room.name, room.direct));
+  const notify = makeSelectField(TEXTS.notify, TEXTS.levels, preferences.notifyLevel(room));
   const name = makeTextField(TEXTS.name, { value: room.title });
   const topic = makeTextField(TEXTS.topic, { value: room.topic });
   const archived = makeSelectField(TEXTS.archived, TEXTS.archiveChoices, room.archived ? "yes" : "no");
@@ -59,7 +59,8 @@ export function openSettings(store, session, room) {
         const details = await changeRoom(room.name, changes);
         session.followRename(() => session.rooms.update(details));
       }
-      preferences.setNotifyLevel(room.name, /** @type {NotifyLevel} */ (notify.value));
+      const Notify = /** @type {NotifyLevel} */ (notify.value);
+      if (Notify !== preferences.notifyLevel(room)) await session.prefer(room, { Notify });
     },
   });
   if (mayEdit) more.append(makeButton(TEXTS.delete, () => openDeletion(dialog, room)));
