@@ -31,7 +31,7 @@ def test_a_favourite_and_a_muted_room_are_so_on_every_device_of_the_user(browser
     for _, page in readers:
         sign_in(page, "bob")
     (_, laptop), (_, phone) = readers
-    laptop.get_by_role("button", name="Favourite").click()
+    laptop.get_by_role("button", name="Favourite", exact=True).click()
     for page in (laptop, phone):
         expect_preferences(page, ["general"], 0)
     phone.get_by_role("button", name="Room settings").click()
@@ -44,7 +44,7 @@ def test_a_favourite_and_a_muted_room_are_so_on_every_device_of_the_user(browser
     rooms = people.request("bob", 1, "GET", "/rooms?details=true").json()
     assert [(room.get("Favourite"), room.get("Notify")) for room in rooms] == [(True, "none"), (None, None)]
     laptop.route("**/preferences", lambda route: route.fulfill(status=409, json={"detail": "RoomName: not now"}))
-    laptop.get_by_role("button", name="Favourite").click()
+    laptop.get_by_role("button", name="Favourite", exact=True).click()
     expect(laptop.locator(".toast")).to_have_text("RoomName: not now")
     expect_preferences(laptop, ["general muted"], 1)
     for reader, _ in readers:

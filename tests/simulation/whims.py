@@ -93,8 +93,8 @@ class Whims:
 
     def _mark(self, actor: Actor, now: int) -> Command:
         room, id = f"room-{self._rng.randint(1, 3)}", self._rng.randint(1, 20)
-        if id % 7 == 0:  # drawn with the marks, so that the lives of all seeds go on as they did
-            return SetPreferences(actor, room, id > 7, "none")
+        if id % 4 == 0:  # drawn with the marks, so that the lives of all seeds go on as they did
+            return SetPreferences(actor, room, id > 8, "none")
         return (MarkUnread if id % 3 == 0 else MarkRead)(((actor.by, room, id),))
 
     def _pin(self, actor: Actor, now: int) -> Command:
