@@ -26,8 +26,9 @@ COLOURS = {
 }
 
 # Of the thousands of emoji, those of the first two headings are enough.
-RUN = """async (options) => {
-  const { violations } = await axe.run({ exclude: [".emoji-section:nth-child(n + 3)"] }, options);
+RUN = """async ([options, place]) => {
+  const context = { include: place === "" ? [["html"]] : [[place]], exclude: [".emoji-section:nth-child(n + 3)"] };
+  const { violations } = await axe.run(context, options);
   return violations.flatMap(({ id, impact, nodes }) =>
     nodes.map(({ target, failureSummary }) => `${id} (${impact}): ${target.join(" ")}: ${failureSummary}`));
 }"""
@@ -44,9 +45,12 @@ def need_axe() -> None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("this needs `npm install`")
 
 
-def findings(page: Page, options: object = ALL) -> list[str]:
-    """Each finding of axe-core on the page as it is now, on a line: the rule, its weight, the element, what to mend."""
+def findings(page: Page, options: object = ALL, place: str = "") -> list[str]:
+    """Each finding of axe-core on the page as it is now, on a line: the rule, its weight, the element, what to mend.
+
+    `place`: a selector of the part to look at; "" for the whole page, with the rules about pages as a whole.
+    """
     if not page.evaluate("'axe' in window"):
         page.evaluate(_source())
-    found: list[str] = page.evaluate(RUN, options)
+    found: list[str] = page.evaluate(RUN, [options, place])
     return found
