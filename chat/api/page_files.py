@@ -3,8 +3,8 @@
 The rules it keeps:
 - `/static/<version>/…` is immutable: `version` is the hash of everything below it.  So a second visit asks for none of
   it again, and scripts name each other relative to themselves as they do in the checkout.
-- A first visit waits for three requests: the page, one style sheet and one script.  With a round trip of 150 ms and
-  1.6 Mbit/s its first message is there after about 1.2 s; sixty modules would take ten round trips alone.
+- A first visit waits for three requests: the page, one style sheet and one script.  Sixty modules would take ten round
+  trips alone.  Beside them a second script, which nothing waits for, asks for the first messages.
 - The files are read once, at the first request: there are few, a path is then no more than a key (nothing to climb out
   of), and a bundle, which is a zip, is as quick as a disk and may be replaced while its node runs.
 """
@@ -19,7 +19,7 @@ from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from chat.api.page_script import join
+from chat.api.page_script import bare, join
 
 PACKAGE = "static"
 INDEX = "index.html"
@@ -27,6 +27,7 @@ MAIN = "js/main.js"
 STYLES = "css/page.css"
 LIST = "files.json"  # what the service worker keeps, so that the page opens without its node
 ICON = "icon.svg"
+AHEAD = "ahead.js"
 WORKER = "sw.js"  # its address must stay the same, or a browser would take each version for another worker
 VERSION_DIGITS = 16  # of a hash; two versions that differ must not meet in them
 _TYPES = {  # what is not named here is no file of the page; the machine's own list of types is not asked
@@ -78,9 +79,10 @@ def page() -> Page:
     scripts = {path: file.body.decode() for path, file in sources.items() if path.startswith("js/")}
     made = {path: text.encode() for path, text in join(scripts, MAIN).items()}
     styles = b"\n".join(sources[path].body for path in _STYLE.findall(_style_links(index)))
+    made[AHEAD] = bare(sources[AHEAD].body.decode()).encode()
     made[STYLES] = _STYLE_NOISE.sub(b"", styles)
     kept = {path: file.body for path, file in sources.items() if not path.startswith(("js/", INDEX, WORKER))}
-    shell = [path for path in sorted({*kept, *made}) if path.startswith("js/") or path in (STYLES, ICON)]
+    shell = [path for path in sorted({*kept, *made}) if path.startswith("js/") or path in (STYLES, ICON, AHEAD)]
     made[LIST] = json.dumps(shell).encode()
     own = {path: _packed(path, body) for path, body in sorted({**kept, **made}.items())}
     version = _hash(repr([(path, file.etag) for path, file in own.items()]).encode())[:VERSION_DIGITS]

@@ -26,6 +26,7 @@ from raft.errors import RaftError
 START_OVER: Final = "start_over"
 PLACE: Final = r"(?:(?P<generation>[0-9a-f]{1,64})-)?(?P<index>[0-9]{1,16})"
 
+_INDEX: Final = re.compile(r"[0-9]{1,16}")
 _PLACE: Final = re.compile(PLACE)
 _CURSOR: Final = re.compile(rf"(?P<cluster>[0-9A-Za-z]{{1,64}})-{PLACE}")
 
@@ -40,7 +41,9 @@ class Place:
 
 
 def parse_cursor(text: object) -> Place:
-    """The place that a cursor names.  Raises Problem, code "bad_cursor"."""
+    """The place that a cursor names; it may be an X-Raft-Index without a name.  Raises Problem, code "bad_cursor"."""
+    if isinstance(text, str) and _INDEX.fullmatch(text):
+        return Place(int(text))
     match = _CURSOR.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise Problem(HTTPStatus.BAD_REQUEST, "bad_cursor", "Cursor: not one that a node gave out")

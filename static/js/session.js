@@ -11,6 +11,7 @@ import { GAP_MAX, RoomLoader } from "./room_loader.js";
 import { ApiError, preferNode } from "./server/http.js";
 import { fetchRooms, setPreferences } from "./server/rooms_api.js";
 import { PostPages } from "./server/post_pages.js";
+import { readCursor } from "./server/read_cursor.js";
 import { ChatSocket } from "./server/socket.js";
 import { applyReaction } from "./store/reactions.js";
 import { MESSAGES } from "./strings.js";
@@ -34,6 +35,8 @@ import { mentionsUser } from "./text/mentions.js";
 
 /** The page says at most this often that the user is typing; one `Typing` frame counts for six seconds. */
 const TYPING_PAUSE_MS = 2_500;
+/** The first subscription waits at most this long for the first reads. */
+const FIRST_READS_MS = 1_500;
 
 export class Session {
   /**
@@ -45,9 +48,13 @@ export class Session {
     this.events = events;
     this.rooms = store.rooms;
     this.wasConnected = false;
+    this.isHomeGone = false;
+    /** @type {Promise<unknown>[]} the first reads of the room list and of messages */
+    this.firstReads = [];
     /** When and where the page last said that the user is typing. */
     this.lastTyping = { at: 0, room: "" };
     this.socket = new ChatSocket(HOME, () => store.user, {
+      onFirstSubscribe: () => this.firstCursor(),
       onHello: (resumed) => this.onHello(resumed),
       onPost: (room, post) => this.onPost(room, post),
       onAck: (ack) => this.onAck(ack),
@@ -69,6 +76,7 @@ export class Session {
 
   /** @param {boolean} isHomeGone  the page's own node does not answer: begin with another, and with what was kept */
   async start(isHomeGone) {
+    this.isHomeGone = isHomeGone;
     void this.loadOutbox();
     void this.store.drafts.load();
     if (isHomeGone) {
@@ -77,7 +85,18 @@ export class Session {
       this.socket.startElsewhere(await readNodes());
     }
     this.socket.connect();
-    void this.loadRoomList();
+    this.firstReads.push(this.loadRoomList());
+  }
+
+  /**
+   * The cursor from which on the page has not read.  Without one, all is read again after `Hello`.
+   * @returns {Promise<string | null>}
+   */
+  async firstCursor() {
+    if (this.isHomeGone) return null;
+    const late = new Promise((resolve) => setTimeout(resolve, FIRST_READS_MS, "late"));
+    const isLate = (await Promise.race([Promise.all(this.firstReads), late])) === "late";
+    return isLate || this.rooms.loaded !== "yes" ? null : readCursor();
   }
 
   /** Keep the nodes.  The kept page says to which ones it may connect, so it is kept anew when they change. */
@@ -112,8 +131,9 @@ export class Session {
    * @param {boolean} toEnd
    */
   async loadRoom(room, toEnd) {
-    if (toEnd) await this.loader.loadNewest(room);
-    else if (room.timeline.loaded !== "yes") await this.loader.load(room);
+    const reading = toEnd ? this.loader.loadNewest(room) : room.timeline.loaded === "yes" ? null : this.loader.load(room);
+    if (!this.wasConnected) this.firstReads.push(Promise.resolve(reading));
+    await reading;
     if (room.timeline.posts.length > 0 && room.pins === null) await this.actions.loadPins(room);
   }
 
@@ -127,7 +147,9 @@ export class Session {
     const room = this.rooms.currentRoom;
     if (room === null) return;
     if (room.name !== name) this.events.onRoomRenamed(room.name);
-    if (!(await this.loader.loadAround(room, id))) this.events.onNotice(MESSAGES.messageGone);
+    const reading = this.loader.loadAround(room, id);
+    if (!this.wasConnected) this.firstReads.push(reading);
+    if (!(await reading)) this.events.onNotice(MESSAGES.messageGone);
     await this.loadRoom(room, false);
   }
 

@@ -167,6 +167,7 @@
 /**
  * The callbacks of ChatSocket.
  * @typedef {object} SocketEvents
+ * @property {() => Promise<string | null>} onFirstSubscribe  the cursor to begin with; null: from now on
  * @property {(resumed: boolean) => void} onHello  resumed: what was missed follows by itself
  * @property {(room: string, post: Post) => void} onPost
  * @property {(ack: Ack) => void} onAck

@@ -5,7 +5,7 @@ import re
 
 from playwright.sync_api import Browser, expect
 
-from tests.page.reader import Reader, expect_messages, say, stored
+from tests.page.reader import Reader, Wire, expect_messages, say, stored
 from tests.support.cluster import Cluster
 from tests.support.curl import curl
 
@@ -306,3 +306,30 @@ def test_a_phone_shows_the_list_or_a_room(cluster: Cluster, reader: Reader) -> N
     page.click("[aria-label='All rooms']")
     expect(page.locator("#rooms")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_a_first_visit_reads_rooms_and_messages_once_and_misses_nothing_of_what_comes_meanwhile(
+    cluster: Cluster, reader: Reader
+) -> None:
+    cluster.post(1, "general", "before")
+    page = reader.context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.removeprefix(f"{reader.url}/")))
+
+    class LateWire(Wire):
+        """What is posted while the page subscribes is in no answer that the page has read."""
+
+        def _from_page(self, text: str | bytes) -> None:
+            if json.loads(text)["Action"] == "subscribe":
+                self.cursor = json.loads(text).get("Cursor")
+                cluster.post(1, "general", "meanwhile")
+                cluster.post(1, "kitchen", "coffee")
+            super()._from_page(text)
+
+    wire = LateWire(page)
+    reader.open("/#/rooms/general", page)
+    expect_messages(page, "before", "meanwhile")
+    expect(page.locator("#rooms a")).to_have_text(["general", "kitchen1 unread"])
+    reads = [path for path in asked if path.startswith("rooms?") or "limit=" in path]
+    if wire.cursor is not None:  # else the first answers came late, and all is read again
+        assert sorted(reads) == ["rooms/general?limit=100", "rooms?limit=1000&details=true"]

@@ -5,10 +5,13 @@
 // Any node answers any request: the connected node is asked first, then the node that served the page.
 
 import { HOME } from "../links.js";
+import { noteAnswer } from "./read_cursor.js";
 
 const DEADLINE_MS = 15_000;
 /** At most 100,000 rooms or users.  With more pages than this, something is wrong with the links. */
 const PAGES_MAX = 100;
+/** An answer that was asked for while the page was loading is used within this time. */
+const AHEAD_MS = 10_000;
 
 /** The URL of the node to ask first, with a slash at its end. */
 let preferredNode = HOME;
@@ -117,10 +120,26 @@ export async function askHere(method, path, body) {
  */
 export async function ask(node, path, request) {
   try {
-    return await fetch(new URL(path, node), { ...request, signal: AbortSignal.timeout(DEADLINE_MS) });
+    const ahead = node === HOME && request === undefined ? await takeAhead(path) : null;
+    const answer = ahead ?? (await fetch(new URL(path, node), { ...request, signal: AbortSignal.timeout(DEADLINE_MS) }));
+    noteAnswer(answer);
+    return answer;
   } catch {
     return null;
   }
+}
+
+/**
+ * What ahead.js has asked for, once.
+ * @param {string} path
+ * @returns {Promise<Response | null>} null where it has not, or where that failed
+ */
+async function takeAhead(path) {
+  const ahead = /** @type {{path: string, answer: Promise<Response | null>} | undefined} */ (Reflect.get(window, "fetchedAhead"));
+  if (ahead?.path !== path || performance.now() > AHEAD_MS) return null;
+  Reflect.deleteProperty(window, "fetchedAhead");
+  const answer = await ahead.answer;
+  return answer?.ok ? answer : null;
 }
 
 /**

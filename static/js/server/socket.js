@@ -61,6 +61,8 @@ export class ChatSocket {
     this.cursor = null;
     /** Has `Hello` come over this connection? */
     this.subscribed = false;
+    /** Was no subscription sent yet? */
+    this.isFirst = true;
     /** Did this connection ever open?  It does not if the node refuses the page. */
     this.opened = false;
     this.originRefusal = "";
@@ -209,13 +211,21 @@ export class ChatSocket {
     socket.onopen = () => {
       this.opened = true;
       this.originRefusal = "";
-      void this.ticket.find(this.node).then(() => this.socket === socket && this.subscribe());
+      void this.begin(socket);
     };
     socket.onmessage = (event) => this.onMessage(event.data);
     socket.onclose = ({ code }) => this.onClose(code);
   }
 
+  /** @param {WebSocket} socket */
+  async begin(socket) {
+    await this.ticket.find(this.node);
+    if (this.isFirst) this.cursor ??= await this.events.onFirstSubscribe();
+    if (this.socket === socket) this.subscribe();
+  }
+
   subscribe() {
+    this.isFirst = false;
     const known = { User: this.userName() || undefined, Cursor: this.cursor ?? undefined }; // JSON leaves out undefined
     this.send({ Action: "subscribe", Rooms: "*", Cluster: true, ...known, ...this.ticket.take(this.node) });
   }
@@ -246,7 +256,7 @@ export class ChatSocket {
   /** @param {Hello} hello */
   onHello(hello) {
     const resumed = this.cursor !== null;
-    this.cursor ??= hello.Cursor;
+    if (!this.cursor?.includes("-")) this.cursor = hello.Cursor; // that of answers does not name the cluster
     this.addNodes(hello.Nodes ?? []);
     this.subscribed = true;
     this.failures = 0;

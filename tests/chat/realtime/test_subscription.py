@@ -585,3 +585,13 @@ def test_what_was_missed_of_a_room_that_was_renamed_is_told_by_its_present_name_
         assert [int(frame["Cursor"].split("-")[1]) for frame in frames] == sorted(
             int(frame["Cursor"].split("-")[1]) for frame in frames
         )
+
+
+def test_a_client_that_has_read_subscribes_from_the_index_of_the_answer_on(node: Node) -> None:
+    node.post()
+    read_at = str(node.replica.last_applied)
+    node.post()
+    client = node.connect()
+    client.say(Action="subscribe", Rooms="*", Cursor=read_at)
+    assert client.hear()["Hello"]["Cursor"] == f"c0ffee-{read_at}"
+    assert client.hear()["Post"]["Id"] == 2

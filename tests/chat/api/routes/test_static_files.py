@@ -10,6 +10,8 @@ from chat.api.page_files import page
 from chat.api.routes.static_files import FETCHED_AHEAD
 from tests.chat.chat_client import ChatClient
 
+BLOCKING = ("js/main.js", "css/page.css", "ahead.js")
+
 
 def test_the_page_is_served_under_a_strict_policy() -> None:
     answer = ChatClient().get("/")
@@ -91,12 +93,13 @@ def test_a_file_that_the_browser_has_is_not_sent_again() -> None:
     assert chat.get("/", HTTP_IF_NONE_MATCH='"other"').status_code == 200
 
 
-def test_the_page_names_one_script_and_one_style_sheet_that_may_be_kept_for_ever() -> None:
+def test_the_page_waits_for_one_script_and_one_style_sheet_that_may_be_kept_for_ever() -> None:
     chat = ChatClient()
     text = chat.get("/").get_data(as_text=True)
     named = re.findall(r'(?:href|src)="(static/[^"]+)"', text)
     assert {path.partition(page().version)[2] for path in named} >= {"/js/main.js", "/css/page.css", "/icon.svg"}
-    assert len([path for path in named if path.endswith((".js", ".css"))]) == 2
+    assert re.findall(r'<script async src="static/\w+/(.+?)"', text) == ["ahead.js"]
+    assert len([path for path in named if path.endswith((".js", ".css"))]) == 3
     for path in named:
         answer = chat.get(f"/{path}")
         assert answer.status_code == 200, path
@@ -154,9 +157,17 @@ def test_the_first_requests_of_the_page_are_fetched_beside_its_script() -> None:
         assert f'"{address}"' in scripts or f'("{path}", "{query}")' in scripts
 
 
+def test_the_first_messages_are_asked_for_at_the_address_that_the_script_takes_them_from() -> None:
+    ahead = ChatClient().get(f"/static/{page().version}/ahead.js").get_data(as_text=True)
+    script = ChatClient().get(f"/static/{page().version}/js/main.js").get_data(as_text=True)
+    size = re.search(r"const PAGE_SIZE = (\d+);", script)
+    assert size is not None
+    assert f"?limit={size[1]}`" in ahead
+
+
 def test_the_first_visit_needs_60_kib_at_most() -> None:
     ours = page()
-    sizes = [len(file.packed) for file in (ours.index, ours.files["js/main.js"], ours.files["css/page.css"])]
+    sizes = [len(file.packed) for file in (ours.index, *(ours.files[path] for path in BLOCKING))]
     assert all(sizes)
     assert sum(sizes) <= 60 * 1024
 
