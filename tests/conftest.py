@@ -1,9 +1,10 @@
 """Which tests run beside each other where there is more than one worker (pytest-xdist, `-n auto --dist loadgroup`).
 
-Those that start nodes, browsers or disks of their own have deadlines that are meant for a machine: at most two of them
-run at a time, one file in each of two workers.  The first begins with the files of clusters and the second with the
-others, and each helps with the other kind once its own is through: so neither is left alone with a long rest.  All
-other tests are single processes that compute; what two of them would compute both is a group.
+Those that start nodes, browsers or disks of their own have deadlines that are meant for a machine: two of them run at a
+time, one file in each of two workers, while the others compute.  One worker begins with the files of clusters, the
+other with those that need the machine for themselves: services, networks, disks and measurements, of which no two run
+at a time.  The pages come last.  Each of the two goes on with what is left, and so do the others when nothing is left
+to compute: no worker ends long before another one.  What two tests would compute both is a group.
 
 `-n auto` takes one worker more than there are cores: the two of machines wait for half of their time, and the third
 computes meanwhile.
@@ -45,24 +46,29 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 TESTS = Path(__file__).parent
-OF_MACHINES = frozenset({"benchmarks", "contract", "deploy", "faults", "page"})
+OF_MACHINES = frozenset({"benchmarks", "contract", "deploy", "faults"})
 
 COMPUTED_ONCE = frozenset({"test_mutants.py", "test_simulator.py"})  # together: they ask for the same seeds
 
 
 def _kind(file: Path) -> str:
-    """The kind of the tests of a file: "cluster" and "machines" start processes, the others compute."""
+    """The kind of the tests of a file: "cluster", "page" and "machine" start processes, the others compute."""
     part = file.relative_to(TESTS).parts[0]
     if part in COMPUTED_ONCE:
         return "computed once"
-    return part if part == "cluster" else "machines" if part in OF_MACHINES else ""
+    return part if part in ("cluster", "page") else "machine" if part in OF_MACHINES else ""
 
 
-PREFERRED = (("cluster", "machines"), ("machines", "cluster"))  # by the first two workers; all others only compute
+# The kinds that a worker takes, the first one first: the first worker, the second, and all others.
+KINDS = (
+    ("cluster", "page", "computed once", ""),
+    ("machine", "page", "cluster", "computed once", ""),
+    ("computed once", "", "page", "cluster"),
+)
 
 
 class _ByKind(LoadScopeScheduling):  # type: ignore[misc]
-    """A unit of work is a file of machines, all that is computed once, or a single test.
+    """A unit of work is a file of tests that start processes, all that is computed once, or a single test.
 
     pytest-xdist's own `loadgroup` writes the group into a test's id, which has no effect in pytest 9.2: there every
     test would be on its own.
@@ -84,7 +90,7 @@ class _ByKind(LoadScopeScheduling):  # type: ignore[misc]
         """Have the worker take the next unit of the kind that it prefers, if it may take any."""
         scope = self._next_for(self._number_of(node))
         if scope is None:
-            node.shutdown()  # what is left is of machines, and others are at it
+            node.shutdown()  # what is left needs the machine for itself, and another worker is at it
             return
         self.workqueue.move_to_end(scope, last=False)
         super()._assign_work_unit(node)
@@ -97,8 +103,8 @@ class _ByKind(LoadScopeScheduling):  # type: ignore[misc]
             self._queues = defaultdict(deque)
             for scope in self.workqueue:
                 self._queues[self._kind_of(scope)].append(scope)
-        preferred = PREFERRED[number] if number < len(PREFERRED) else ()
-        queue = next((self._queues[kind] for kind in (*preferred, "computed once", "") if self._queues[kind]), None)
+        kinds = KINDS[min(number, len(KINDS) - 1)] if len(self.nodes) > 1 else KINDS[0] + KINDS[1]
+        queue = next((self._queues[kind] for kind in kinds if self._queues[kind]), None)
         return queue.popleft() if queue else None
 
 
