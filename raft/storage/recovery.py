@@ -22,6 +22,10 @@ They still cancel earlier records, because the base may lie in the middle of a r
   this offset, and each opening holds the whole hard state (Raft Figure 2).  Its header is in no other place.
 - A damaged or missing segment is known from its successor's header, and its own header from its index.  Without that,
   its predecessor is the segment of the number before, if that is whole.
+- So two segments in a row, or a base, are refused if they are lost with their indexes and first lines.  A member could
+  go on without all that is below a point, and take the leader's snapshot.  But all of it would have to be committed, or
+  this member might vote as if it had never acknowledged it (Raft §5.4), and it would have to be certain who the members
+  are (Raft §6).  That is not tried: it takes four lost files, and to join anew is always right.
 - A segment that has a successor, and the base, are not read if their index (index_file.py) can be trusted.  Damage
   between their two ends is then found when it is used.
 - The log in the segments reaches the base, because everything in the snapshot was durable here before.
