@@ -130,5 +130,5 @@ class Whims:
     def _imported(self, now: int) -> Command:
         """Messages come twice and with gaps, as those of an import that broke off."""
         number = max(1, min(self._rng.sample(range(1, 30), 5)) - 4)
-        message = ImportedPost("eve", "from elsewhere", f"imported-{number}", reply_to=number - 1)
+        message = ImportedPost("eve", f"{number:02} from abroad", f"imported-{number}", reply_to=number - 1)
         return ImportPost(_OPERATOR, "den", "elsewhere", number, (("+", ("eve",)),), number == 2, now, message)
