@@ -533,7 +533,7 @@ class SealedFiles:
         if base is None or base.name != name:
             return
         said, crc_end = self._indexes.said(name), base.bytes - len(end_line(base.bytes, 0))
-        has_index = self._indexes.lost_base(name) is not None
+        has_index = self._indexes.is_base_intact(name)
         if said is not None and said.size == base.bytes:
             quick = _QuickCheck(crc_end)
             yield from self._quick_steps(quick, name, base.bytes)
