@@ -10,6 +10,7 @@ from tests.cluster.people import FLAGS, PASSWORD, QUICK_PASSWORDS, operator, wai
 from tests.page.pictures.day import DIRECTS, FULL_NAMES, LIVE, MAREN, ONLINE, PRIVATE, ROLES, ROOMS, Room
 from tests.support.cluster import Cluster
 from tests.support.http_client import Answer, HttpClient
+from tests.support.waiting import wait_until
 from tests.support.websocket_client import WebSocketClient
 
 
@@ -43,9 +44,15 @@ class Team:
             lines = [json.dumps(said.line(id)) for id, said in enumerate(room.said, 1)]
             self.ask(MAREN, "POST", f"/rooms/{room.name}/import?source=day", "\n".join(lines))
             self.ask(MAREN, "PUT", f"/rooms/{room.name}/read", {"Id": room.read})
+        wait_until(lambda: self.unread() == {room.name: len(room.said) - room.read for room in rooms}, 30, "it is read")
         self.ask(MAREN, "POST", "/rooms", {"Name": PRIVATE.name, "Visibility": "private", "Members": PRIVATE.members})
         for other in DIRECTS:
             self.ask(MAREN, "POST", "/directs", {"Users": [other]})
+
+    def unread(self) -> dict[str, int]:
+        """How many messages Maren has not read, by room."""
+        rooms = self.ask(MAREN, "GET", "/rooms?details=true").json()
+        return {room["Name"]: room["Unread"] for room in rooms}
 
     def mention(self) -> None:
         """Post what comes while the page is open."""

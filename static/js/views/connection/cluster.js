@@ -131,9 +131,10 @@ export class ClusterView {
    * @param {Member} member
    * @returns {HTMLElement[]}
    */
-  makeActions({ Leader }, { Id, Voting }) {
+  makeActions({ Leader }, member) {
+    const { Id, Voting } = member;
     /** @type {["lead" | "promote" | "remove", boolean][]} */
-    const actions = [["lead", Voting && Leader !== Id], ["promote", !Voting], ["remove", true]];
+    const actions = [["lead", Voting && Leader !== Id && !this.isGone(member)], ["promote", !Voting], ["remove", true]];
     return actions
       .filter(([, isPossible]) => isPossible)
       .map(([action]) => {

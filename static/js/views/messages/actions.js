@@ -6,6 +6,7 @@
 import { goToMessage, messageLink } from "../../links.js";
 import { MESSAGES } from "../../strings.js";
 import { copyText } from "../clipboard.js";
+import { make } from "../dom.js";
 import { makeIconButton } from "../icons.js";
 import { hasPopup, makeToolbar, openMenu } from "../menu.js";
 
@@ -56,6 +57,7 @@ export class ActionBar {
     const buttons = [this.react, this.reply, this.edit, this.remove, this.pin, this.link, this.more];
     this.bar = makeToolbar(MESSAGES.actions, buttons);
     this.bar.classList.add("message-actions");
+    this.place = make("div", "message-actions-place", this.bar);
     this.listen();
   }
 
@@ -100,7 +102,7 @@ export class ActionBar {
     const post = this.post;
     if (post === undefined || row.classList.contains("post-deleted")) return this.hide();
     this.setButtons(post);
-    row.append(this.bar);
+    row.append(this.place);
   }
 
   leave() {
@@ -114,7 +116,7 @@ export class ActionBar {
 
   hide() {
     this.id = 0;
-    this.bar.remove();
+    this.place.remove();
   }
 
   /** @param {Post} post */

@@ -182,9 +182,9 @@ function buildPost(post, date, continued, pinned, deleting, shown) {
     return row;
   }
   if (post.ReplyTo !== undefined) body.firstChild?.after(makeAnswered(room, post.ReplyTo, actions, shown.goTo));
-  if (pinned) body.prepend(make("p", "post-pin", MESSAGES.pinned));
+  if (pinned) addNote(body, continued, make("p", "post-pin", MESSAGES.pinned));
   if (isLong(post.Message)) fold(row, body, post.Id, shown.unfolded);
-  if (post.EditedAt !== undefined) body.append(make("p", "post-note", makeEdited(post, shown)));
+  if (post.EditedAt !== undefined) addNote(body, continued, make("p", "post-note", makeEdited(post, shown)));
   const reactions = Object.entries(post.Reactions ?? {});
   if (reactions.length > 0) body.append(buildReactions(post, reactions, shown));
   return row;
@@ -222,6 +222,16 @@ function makeEdited(post, { showHistory }) {
 }
 
 /**
+ * Put a note beside the time; below a message without a heading.
+ * @param {HTMLElement} body
+ * @param {boolean} continued
+ * @param {HTMLElement} note
+ */
+function addNote(body, continued, note) {
+  (continued ? body : body.firstElementChild)?.append(note);
+}
+
+/**
  * @param {Post} post
  * @param {[string, string[]][]} reactions  emoji and users
  * @param {Shown} shown
@@ -230,7 +240,7 @@ function makeEdited(post, { showHistory }) {
 function buildReactions(post, reactions, { room, user, actions }) {
   const list = make("ul", "reactions");
   for (const [emoji, users] of reactions) {
-    const button = make("button", "reaction", `${emoji} ${users.length}`);
+    const button = make("button", "reaction", `${inColour(emoji)} ${users.length}`);
     button.type = "button";
     button.title = users.join(", ");
     button.setAttribute("aria-label", MESSAGES.reaction(emoji, users));
@@ -239,6 +249,15 @@ function buildReactions(post, reactions, { room, user, actions }) {
     list.append(make("li", "", button));
   }
   return list;
+}
+
+/**
+ * The sign as a picture: the server keeps no variation selectors, without which ❤ is a letter.
+ * @param {string} emoji
+ * @returns {string}
+ */
+function inColour(emoji) {
+  return /^\p{Extended_Pictographic}$/u.test(emoji) ? `${emoji}\uFE0F` : emoji;
 }
 
 /**

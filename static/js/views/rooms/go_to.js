@@ -8,13 +8,15 @@ import { goToRoom } from "../../links.js";
 import { ApiError } from "../../server/http.js";
 import { fetchUsers } from "../../server/rooms_api.js";
 import { ROOMS } from "../../strings.js";
+import { makeAvatar } from "../avatar.js";
 import { Dialog, uniqueId } from "../dialog.js";
 import { make, makeText, setText } from "../dom.js";
+import { makeIcon } from "../icons.js";
 import { writeTo } from "./browse.js";
 
 /** @typedef {import("../../session.js").Session} Session */
 /** @typedef {import("../../store/store.js").Store} Store */
-/** @typedef {{title: string, kind: string, run: () => Promise<void> | void}} Target */
+/** @typedef {{title: string, kind: string, mark: () => Element, run: () => Promise<void> | void}} Target */
 
 /**
  * What the commands open.
@@ -55,10 +57,15 @@ export async function openGoTo(store, session, opens) {
   });
   /** @type {Target[]} */
   const targets = [
-    ...store.rooms.sorted.map(({ direct, name, title }) => ({
-      title, kind: direct ? GO_TO.direct : GO_TO.room, run: () => goToRoom(name),
+    ...store.rooms.sorted.map((room) => ({
+      title: room.title,
+      kind: room.direct ? GO_TO.direct : GO_TO.room,
+      mark: () => (room.direct ? makeAvatar(room.members[0] ?? room.title) : makeIcon(room.private ? "lock" : "hash")),
+      run: () => goToRoom(room.name),
     })),
-    ...commandsOf(store, session, opens).map(([title, run]) => ({ title, kind: GO_TO.command, run })),
+    ...commandsOf(store, session, opens).map(([title, run]) => (
+      { title, kind: GO_TO.command, mark: () => makeIcon("command"), run }
+    )),
   ];
   /** @type {Target[]} */
   let found = [];
@@ -75,7 +82,7 @@ export async function openGoTo(store, session, opens) {
         .map(({ members }) => members[0]));
       const people = (await fetchUsers()).filter(({ Active, Name }) => Active && Name !== store.user && !known.has(Name));
       targets.push(...people.map(({ DisplayName, Name }) => ({
-        title: DisplayName, kind: GO_TO.person, run: () => writeTo(session, Name),
+        title: DisplayName, kind: GO_TO.person, mark: () => makeAvatar(Name), run: () => writeTo(session, Name),
       })));
       search();
     } catch (error) {
@@ -96,7 +103,9 @@ export async function openGoTo(store, session, opens) {
 
   function show() {
     list.replaceChildren(...found.map((target, at) => {
-      const option = make("li", "go-to-option", makeText("span", "choice-title", target.title), make("span", "choice-note", target.kind));
+      const mark = make("span", "go-to-mark", target.mark());
+      const title = makeText("span", "choice-title", target.title);
+      const option = make("li", "go-to-option", mark, title, make("span", "choice-note", target.kind));
       option.id = `${list.id}-${at}`;
       option.setAttribute("role", "option");
       option.setAttribute("aria-selected", String(at === selected));

@@ -3,8 +3,8 @@
 // the list of rooms, or a room.  A wide window shows the list beside the room.
 
 import { ROOMS } from "../../strings.js";
-import { find, setText } from "../dom.js";
-import { makeIconButton } from "../icons.js";
+import { find, make, setText } from "../dom.js";
+import { makeIcon, makeIconButton } from "../icons.js";
 
 /** @typedef {import("../../store/store.js").Store} Store */
 /** @typedef {import("../../types.js").Room} Room */
@@ -27,6 +27,8 @@ export class HeadingView {
     this.icon = find("icon", HTMLLinkElement);
     this.plainIcon = this.icon.getAttribute("href") ?? "";
     this.title = find("room-title", HTMLElement);
+    this.mark = make("span", "room-mark");
+    this.title.before(this.mark);
     this.direct = find("room-direct", HTMLElement);
     this.topic = find("room-topic", HTMLElement);
     this.archived = find("room-archived", HTMLElement);
@@ -44,6 +46,8 @@ export class HeadingView {
     setText(this.title, room?.title ?? "");
     setText(this.topic, room?.topic ?? "");
     this.direct.hidden = !room?.direct;
+    this.mark.hidden = room === null || room.direct;
+    this.mark.replaceChildren(makeIcon(room?.private ? "lock" : "hash"));
     this.favourite.setAttribute("aria-pressed", String(room !== null && this.store.preferences.isFavourite(room)));
     this.members.hidden = this.store.account?.Auth !== "login";
     this.renderIcon();

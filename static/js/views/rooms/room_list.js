@@ -115,8 +115,8 @@ export class RoomListView {
     const fold = (/** @type {string} */ id) => () => store.preferences.toggleFold(id);
     const create = makeIconButton("add", ROOMS.newRoom, actions.newRoom);
     create.id = "new-room-toggle";
-    find("sidebar-head", HTMLElement).append(makeIconButton("gear", ROOMS.preferences, actions.preferences));
-    this.browse = makeIconButton("search", ROOMS.browse, actions.browse);
+    find("sidebar-head", HTMLElement).append(makeIconButton("sliders", ROOMS.preferences, actions.preferences));
+    this.browse = makeIconButton("list", ROOMS.browse, actions.browse);
     this.direct = makeIconButton("add", ROOMS.newDirect, actions.newDirect);
     this.favourites = new Section("favourites", ROOMS.favourites, fold("favourites"), []);
     this.directs = new Section("directs", ROOMS.directs, fold("directs"), [this.direct]);
@@ -144,7 +144,7 @@ export class RoomListView {
     place.addEventListener("keydown", (event) => this.onKey(event));
     place.addEventListener("focusin", (event) => this.onFocus(event.target));
     const elements = this.sections.map(({ element }) => element);
-    const filterRow = make("div", "filter-row", this.filter);
+    const filterRow = make("div", "filter-row", this.filter, makeIcon("search"));
     filterRow.setAttribute("role", "search");
     place.append(filterRow, make("div", "sections", ...elements, this.note));
     new ResizeObserver(() => this.draw()).observe(place);

@@ -46,11 +46,12 @@ export function openSettings(store, session, room) {
   const count = makeTextField(TEXTS.maxMessages, { value: MaxMessages ? String(MaxMessages) : "", hint: TEXTS.noLimit });
   const days = makeTextField(TEXTS.maxDays, { value: MaxAgeSeconds ? String(Math.ceil(MaxAgeSeconds / DAY_S)) : "" });
   const mayEdit = mayChange(store, room);
-  const rows = mayEdit ? [name, topic, archived, count, days] : [];
+  const rows = mayEdit ? [name.row, topic.row, archived.row, make("div", "form-pair", count.row, days.row)] : [];
   const more = make("div", "dialog-more");
   const dialog = new Dialog({
     heading: TEXTS.heading(room.title),
-    body: [notify.row, ...rows.map(({ row }) => row), more],
+    className: "room-settings",
+    body: [notify.row, ...rows, more],
     submit: TEXTS.save,
     onSubmit: async () => {
       for (const limit of [count, days]) limit.check(limit.value === "" || WHOLE.test(limit.value) ? "" : TEXTS.notANumber);
@@ -63,7 +64,11 @@ export function openSettings(store, session, room) {
       if (Notify !== preferences.notifyLevel(room)) await session.prefer(room, { Notify });
     },
   });
-  if (mayEdit) more.append(makeButton(TEXTS.delete, () => openDeletion(dialog, room)));
+  if (mayEdit) {
+    const remove = makeButton(TEXTS.delete, () => openDeletion(dialog, room));
+    remove.classList.add("link-danger");
+    more.append(remove);
+  }
   if (store.account?.Auth === "login" && room.joined && !room.direct) {
     more.append(makeButton(TEXTS.leave, () => void leave(dialog)));
   }
