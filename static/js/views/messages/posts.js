@@ -257,7 +257,7 @@ function buildReactions(post, reactions, { room, user, actions }) {
  * @returns {string}
  */
 function inColour(emoji) {
-  return /^\p{Extended_Pictographic}$/u.test(emoji) ? `${emoji}\uFE0F` : emoji;
+  return /^(?!\p{Emoji_Presentation})\p{Extended_Pictographic}$/u.test(emoji) ? `${emoji}\uFE0F` : emoji;
 }
 
 /**
