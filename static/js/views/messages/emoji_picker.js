@@ -6,9 +6,12 @@ import { readItem, writeItem } from "../../local_storage.js";
 import { EMOJI } from "../../dialog_strings.js";
 import { make } from "../dom.js";
 import { openPopup } from "../menu.js";
+import { addStyles } from "../styles.js";
 
 /** @typedef {import("../../emoji_data.js").Emoji} Emoji */
 /** @typedef {import("../../emoji_data.js").EmojiGroup} EmojiGroup */
+
+addStyles(new URL("../../../css/emoji.css", import.meta.url).href);
 
 const RECENT_MAX = 24;
 const USUAL = ["👍", "❤️", "😂", "🎉", "👀", "🙏", "✅", "🚀"];

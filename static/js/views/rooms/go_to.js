@@ -13,6 +13,7 @@ import { Dialog, uniqueId } from "../dialog.js";
 import { make, makeText, setText } from "../dom.js";
 import { makeIcon } from "../icons.js";
 import { writeTo } from "./browse.js";
+import { addStyles } from "../styles.js";
 
 /** @typedef {import("../../session.js").Session} Session */
 /** @typedef {import("../../store/store.js").Store} Store */
@@ -27,6 +28,8 @@ import { writeTo } from "./browse.js";
  * @property {() => void} shortcuts
  * @property {(text: string) => void} begin  put this into the message field
  */
+
+addStyles(new URL("../../../css/keyboard.css", import.meta.url).href);
 
 const SHOWN_MAX = 12;
 

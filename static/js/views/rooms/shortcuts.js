@@ -4,6 +4,9 @@
 import { KEYS } from "../../dialog_strings.js";
 import { Dialog } from "../dialog.js";
 import { make } from "../dom.js";
+import { addStyles } from "../styles.js";
+
+addStyles(new URL("../../../css/keyboard.css", import.meta.url).href);
 
 /** Open the dialog. */
 export function openShortcuts() {
