@@ -67,7 +67,11 @@ def test_a_message_is_reacted_to_answered_edited_pinned_and_deleted(shared: Clus
     expect(question.locator(".post-pin")).to_have_text("Pinned")
     page.get_by_role("button", name="Pinned messages").click()
     expect(page.locator(".pin")).to_contain_text("shall we ship?")
+    page.locator(".pin-row").get_by_role("button", name="Unpin").click()
+    expect(page.get_by_text("Nothing is pinned here.")).to_be_visible()
+    expect(question.locator(".post-pin")).to_have_count(0)
     page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
 
     act(page, mine, "Delete")
     mine.get_by_role("button", name="Undo").click()

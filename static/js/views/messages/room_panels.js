@@ -23,13 +23,14 @@ import { firstWords } from "./text.js";
 export function openPins(anchor, room, session) {
   const list = make("ul", "pins");
   const content = make("div", "pins-panel", make("h2", "popup-heading", MESSAGES.pins), list);
+  content.tabIndex = -1;
   const popup = openPopup(anchor, content, { label: MESSAGES.pins });
   const show = () => {
     const rows = (room.pins ?? []).map((post) => makePin(room, post, session, popup.close, show));
     list.replaceChildren(...(rows.length > 0 ? rows : [make("li", "popup-note", PANELS.noPins)]));
+    (list.querySelector("button") ?? content).focus(); // also once the button that had the focus is gone
   };
   show();
-  list.querySelector("button")?.focus();
 }
 
 /**

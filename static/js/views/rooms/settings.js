@@ -69,7 +69,7 @@ export function openSettings(store, session, room) {
     remove.classList.add("link-danger");
     more.append(remove);
   }
-  if (store.account?.Auth === "login" && room.joined && !room.direct) {
+  if (store.account?.Auth === "login" && (room.joined || room.private) && !room.direct) {
     more.append(makeButton(TEXTS.leave, () => void leave(dialog)));
   }
 
