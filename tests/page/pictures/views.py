@@ -73,8 +73,8 @@ def take_emoji(camera: Camera, page: Page) -> None:
 
 def take_go_to(camera: Camera, page: Page) -> None:
     page.keyboard.press("Control+k")
-    page.keyboard.type("re")
-    expect(page.get_by_role("option").first).to_be_visible()
+    expect(page.get_by_role("combobox", name="Go to")).to_be_focused()
+    expect(page.get_by_role("option", name="releases")).to_be_visible()
     camera.take(page, "go-to", page.get_by_role("dialog"))
     page.keyboard.press("Escape")
 
