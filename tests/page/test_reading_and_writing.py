@@ -95,11 +95,11 @@ def test_what_becomes_of_a_post_shows_at_once_and_still_after_coming_back(cluste
     for _ in range(2):
         expect_messages(page, "hello", "", "thanks")
         expect(page.locator(".post-note")).to_have_text(["Edited", "This message was deleted."])
-        expect(page.locator(".reaction")).to_have_text(["\u2764 2"])
+        expect(page.locator(".reaction")).to_have_text(["\u2764\ufe0f 2"])
         expect(page.locator(".reaction")).to_have_attribute("title", "bob, cleo")
         page.reload()
     curl("-X", "DELETE", f"{url}/3/reactions/%E2%9D%A4?user=bob")
-    expect(page.locator(".reaction")).to_have_text(["\u2764 1"])
+    expect(page.locator(".reaction")).to_have_text(["\u2764\ufe0f 1"])
 
 
 def test_a_deleted_room_leaves_the_list_and_says_so_where_it_is_open(cluster: Cluster, reader: Reader) -> None:
