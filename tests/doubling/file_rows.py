@@ -20,7 +20,7 @@ from chat.commands.accounts import CreateInvite, CreateTicket, CreateUser
 from chat.commands.cluster import ForgetRooms
 from chat.commands.imports import ImportedPost, ImportPost
 from chat.commands.posts import React
-from chat.commands.rooms import ChangeRoom, CreateRoom, DeleteRoom
+from chat.commands.rooms import ChangeRoom, CreateRoom, DeleteRoom, SetPreferences
 from chat.state.accounts import INVITES_MAX, MEMBER
 from chat.state.room_details import PRIVATE, PUBLIC, RoomDetails
 from chat.state.room_directory import RoomDirectory
@@ -119,6 +119,7 @@ def _document(share: float) -> Case:
         chat.do(Post(room, user, "hi @bob", user, by=token, mentions=("bob",)))
         chat.do(Post(room, user, "ho", f"{user}-2", by=token))
         chat.do(React(actor, room, 1, "+", on=True))
+        chat.do(SetPreferences(actor, room, favourite=True))
         chat.do(ImportPost(Actor(OPERATOR), room, "s", 1, (), False, 1, ImportedPost(user, "hi", "c")))
         chat.do(DeleteRoom(actor, room) if number % 3 else ChangeRoom(actor, room, name=f"{room} again"))
         if number < INVITES_MAX // 2:
